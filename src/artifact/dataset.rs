@@ -1,0 +1,106 @@
+//! Which images there are, what they show, and which split each belongs to. Holds no pixels and no absolute path, so the
+//! same images under another root are the same artifact.
+//!
+//! Files: `dataset.json` (classes, dropped images, notes) and `images.csv` (`id,path,label,split`, in path order).
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// The role an image plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    Train,
+    Val,
+    Test,
+}
+
+impl Split {
+    pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Val => "val",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The first 128 bits of the BLAKE3 digest of the file, in hex: what every random draw on this image is keyed by.
+    pub id: String,
+    /// Relative to the dataset's root, with `/`.
+    pub path: String,
+    /// Index into [`Dataset::classes`].
+    pub label: u32,
+    pub split: Split,
+}
+
+/// A file that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    pub path: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    classes: Vec<String>,
+    dropped: Vec<Dropped>,
+}
+
+/// The artifact a `dataset` stage makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    pub classes: Vec<String>,
+    /// In path order. Images outside a `fraction` or `per_class` subset are not listed.
+    pub images: Vec<Image>,
+    pub dropped: Vec<Dropped>,
+}
+
+impl Dataset {
+    /// The images of one split, in path order: the row order of every artifact made from that split.
+    pub fn rows(&self, split: Split) -> Vec<&Image> {
+        self.images.iter().filter(|image| image.split == split).collect()
+    }
+
+    /// The labels of one split in row order, as indices into `classes`.
+    pub fn labels(&self, split: Split) -> Vec<i64> {
+        self.rows(split).iter().map(|image| i64::from(image.label)).collect()
+    }
+
+    /// A digest of the (id, class name) pairs of one split: two arms may be compared when that of `test` is equal.
+    pub fn split_digest(&self, split: Split) -> String {
+        let mut pairs: Vec<(&str, &str)> =
+            self.rows(split).iter().map(|i| (i.id.as_str(), self.classes[i.label as usize].as_str())).collect();
+        pairs.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for (id, class) in pairs {
+            hasher.update(id.as_bytes()).update(&[0]).update(class.as_bytes()).update(&[0]);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let header = Header { classes: self.classes.clone(), dropped: self.dropped.clone() };
+        std::fs::write(dir.join("dataset.json"), serde_json::to_vec_pretty(&header)?)?;
+        let mut rows = csv::Writer::from_path(dir.join("images.csv"))?;
+        for image in &self.images {
+            rows.serialize(image)?;
+        }
+        rows.flush()?;
+        Ok(())
+    }
+
+    pub fn read(dir: &Path) -> Result<Dataset> {
+        let text = std::fs::read(dir.join("dataset.json")).with_context(|| format!("reading {}", dir.display()))?;
+        let header: Header = serde_json::from_slice(&text)?;
+        let images = csv::Reader::from_path(dir.join("images.csv"))?.deserialize().collect::<Result<_, _>>()?;
+        Ok(Dataset { classes: header.classes, images, dropped: header.dropped })
+    }
+}

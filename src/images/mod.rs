@@ -1,0 +1,3 @@
+//! Decoding, resizing and transforming images (rayon across images). No tch.
+
+pub mod transforms;

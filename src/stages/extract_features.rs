@@ -1,0 +1,34 @@
+//! `extract_features`: runs a frozen backbone in evaluation mode, once an image and view.
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Task};
+use crate::artifact::model::{BackboneSpec, Pooling};
+
+pub const VERSION: u32 = 1;
+
+/// Which backbone, and where it is cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    #[schemars(extend("x-stage" = ["views"]))]
+    pub images: String,
+    /// A name of `thawline models`.
+    pub backbone: String,
+    /// `imagenet`, `none` (random), or the path of a checkpoint (.safetensors, .pth, .pt) relative to the project's root.
+    pub weights: String,
+    /// The block whose output is pooled; by default the last.
+    #[serde(default)]
+    pub block: Option<String>,
+    #[serde(default)]
+    pub pooling: Pooling,
+}
+
+/// One node: one `Views` artifact. Inputs: `views`. Sources: `weights` unless they are random.
+pub type Work = BackboneSpec;
+
+pub fn run(_work: &Work, _task: &mut Task<'_>) -> Result<Outcome> {
+    todo!()
+}

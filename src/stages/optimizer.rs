@@ -1,0 +1,226 @@
+//! Optimisers and learning-rate schedules as people write them; shared by every stage that trains.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The update rule, in PyTorch's names, semantics and defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Optimizer {
+    /// `torch.optim.SGD`.
+    Sgd {
+        /// Learning rate; inside a phase, the phase's `lr` stands in for it.
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        lr: Option<f64>,
+        #[serde(default)]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        momentum: f64,
+        #[serde(default)]
+        nesterov: bool,
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        weight_decay: f64,
+    },
+    /// `torch.optim.Adam` (weight decay is added to the gradient).
+    Adam {
+        /// Learning rate; inside a phase, the phase's `lr` stands in for it.
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        lr: Option<f64>,
+        #[serde(default = "betas")]
+        betas: (f64, f64),
+        #[serde(default = "eps")]
+        eps: f64,
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        weight_decay: f64,
+    },
+    /// `torch.optim.AdamW` (decoupled weight decay).
+    Adamw {
+        /// Learning rate; inside a phase, the phase's `lr` stands in for it.
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        lr: Option<f64>,
+        #[serde(default = "betas")]
+        betas: (f64, f64),
+        #[serde(default = "eps")]
+        eps: f64,
+        #[serde(default = "decoupled_decay")]
+        #[schemars(range(min = 0.0))]
+        weight_decay: f64,
+    },
+}
+
+fn betas() -> (f64, f64) {
+    (0.9, 0.999)
+}
+
+fn eps() -> f64 {
+    1e-8
+}
+
+fn decoupled_decay() -> f64 {
+    1e-2
+}
+
+impl Optimizer {
+    pub fn lr(&self) -> Option<f64> {
+        match self {
+            Optimizer::Sgd { lr, .. } | Optimizer::Adam { lr, .. } | Optimizer::Adamw { lr, .. } => *lr,
+        }
+    }
+
+    /// The same rule at another learning rate.
+    pub fn with_lr(mut self, new: f64) -> Optimizer {
+        match &mut self {
+            Optimizer::Sgd { lr, .. } | Optimizer::Adam { lr, .. } | Optimizer::Adamw { lr, .. } => *lr = Some(new),
+        }
+        self
+    }
+
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Optimizer::Sgd { weight_decay, .. }
+            | Optimizer::Adam { weight_decay, .. }
+            | Optimizer::Adamw { weight_decay, .. } => *weight_decay,
+        }
+    }
+}
+
+/// How the learning rate moves over the steps it covers (one phase, or all of them).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LrSchedule {
+    /// The same throughout.
+    #[default]
+    Constant,
+    /// Times `gamma` after every `every` epochs (`torch.optim.lr_scheduler.StepLR`).
+    Step {
+        /// In epochs.
+        #[schemars(range(min = 1))]
+        every: u32,
+        #[serde(default = "gamma")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        gamma: f64,
+    },
+    /// Half a cosine from the learning rate to `final_fraction` of it, after a linear warm-up.
+    Cosine {
+        /// In epochs; may be a fraction of one.
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        warmup: f64,
+        #[serde(default)]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        final_fraction: f64,
+    },
+    /// One cycle (Smith 2018), as `torch.optim.lr_scheduler.OneCycleLR` with cosine annealing; momentum stays.
+    OneCycle {
+        /// The part of the steps that rises.
+        #[serde(default = "pct_start")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pct_start: f64,
+        /// The first learning rate is the peak divided by this.
+        #[serde(default = "div_factor")]
+        #[schemars(range(min = 1.0))]
+        div_factor: f64,
+        /// The last one is the first divided by this.
+        #[serde(default = "final_div_factor")]
+        #[schemars(range(min = 1.0))]
+        final_div_factor: f64,
+    },
+    /// A linear warm-up, then constant.
+    Warmup {
+        /// In epochs; may be a fraction of one.
+        #[schemars(range(min = 0.0))]
+        epochs: f64,
+    },
+}
+
+fn gamma() -> f64 {
+    0.1
+}
+
+fn pct_start() -> f64 {
+    0.3
+}
+
+fn div_factor() -> f64 {
+    25.0
+}
+
+fn final_div_factor() -> f64 {
+    1e4
+}
+
+impl LrSchedule {
+    /// The factor on the learning rate at `step` (from 0) of `steps`, with `steps_per_epoch` steps an epoch.
+    pub fn factor(&self, step: u64, steps: u64, steps_per_epoch: u64) -> f64 {
+        let per_epoch = steps_per_epoch.max(1) as f64;
+        match *self {
+            LrSchedule::Constant => 1.0,
+            LrSchedule::Step { every, gamma } => {
+                gamma.powi((step / steps_per_epoch.max(1) / u64::from(every.max(1))) as i32)
+            }
+            LrSchedule::Cosine { warmup, final_fraction } => {
+                let rising = warmup * per_epoch;
+                if (step as f64) < rising {
+                    return (step as f64 + 1.0) / (rising + 1.0);
+                }
+                let progress = (step as f64 - rising) / (steps as f64 - rising).max(1.0);
+                final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos())
+            }
+            LrSchedule::OneCycle { pct_start, div_factor, final_div_factor } => {
+                let peak = pct_start * steps as f64 - 1.0;
+                let (first, last) = (1.0 / div_factor, 1.0 / (div_factor * final_div_factor));
+                let anneal =
+                    |from: f64, to: f64, t: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
+                let step = step as f64;
+                if step <= peak {
+                    anneal(first, 1.0, step / peak.max(1.0))
+                } else {
+                    anneal(1.0, last, ((step - peak) / (steps as f64 - 1.0 - peak).max(1.0)).min(1.0))
+                }
+            }
+            LrSchedule::Warmup { epochs } => {
+                let rising = epochs * per_epoch;
+                if (step as f64) < rising { (step as f64 + 1.0) / (rising + 1.0) } else { 1.0 }
+            }
+        }
+    }
+}
+
+/// Weights of the classes in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All 1.
+    #[default]
+    None,
+    /// n / (classes x count), as scikit-learn's `class_weight="balanced"`.
+    Balanced,
+}
+
+/// Stops training when validation no longer improves, and restores the best epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// Epochs without improvement before it stops.
+    #[schemars(range(min = 1))]
+    pub patience: u32,
+    #[serde(default)]
+    pub monitor: Monitor,
+    /// Smaller improvements do not count.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub min_delta: f64,
+}
+
+/// The validation figure that early stopping watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitor {
+    #[default]
+    Loss,
+    Accuracy,
+}

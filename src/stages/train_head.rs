@@ -1,0 +1,81 @@
+//! `train_head`: trains a linear or MLP head on features. The backbone never runs here.
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Outcome, Resources, Task,
+    optimizer::{ClassWeights, EarlyStopping, LrSchedule, Optimizer},
+};
+use crate::artifact::model::BackboneSpec;
+
+pub const VERSION: u32 = 1;
+
+/// How the head is built and trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    #[schemars(extend("x-stage" = ["features"]))]
+    pub features: String,
+    #[serde(flatten)]
+    pub training: Training,
+}
+
+/// The part of the parameters that is also the node's work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Training {
+    #[serde(default = "epochs")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub epochs: u32,
+    /// Images a step.
+    #[serde(default = "batch_size")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub batch_size: usize,
+    /// With its learning rate.
+    pub optimizer: Optimizer,
+    #[serde(default)]
+    pub lr_schedule: LrSchedule,
+    /// Widths of hidden layers; empty for a linear head.
+    #[serde(default)]
+    pub hidden: Vec<usize>,
+    /// Probability that a feature (and a hidden unit) is zeroed in training.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: f64,
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub label_smoothing: f64,
+    #[serde(default)]
+    pub class_weights: ClassWeights,
+    /// Largest L2 norm of the whole gradient (`torch.nn.utils.clip_grad_norm_`).
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub clip_norm: Option<f64>,
+    #[serde(default)]
+    pub early_stopping: Option<EarlyStopping>,
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+fn epochs() -> u32 {
+    25
+}
+
+fn batch_size() -> usize {
+    32
+}
+
+/// One node. Inputs: `dataset`, `features.train.{v}` for every view v that some epoch reads, `features.val`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    pub training: Training,
+    /// Epoch e (from 0) trains on view e mod views.
+    pub views: u32,
+    /// What made the features; goes into the model.
+    pub backbone: BackboneSpec,
+}
+
+pub fn run(_work: &Work, _task: &mut Task<'_>) -> Result<Outcome> {
+    todo!()
+}
