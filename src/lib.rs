@@ -11,3 +11,4 @@ pub mod backbones;
 pub mod images;
 pub mod rng;
 pub mod stages;
+pub mod store;

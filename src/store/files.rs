@@ -1,0 +1,73 @@
+//! Digests of files outside the store, remembered by (path, size, modification time, inode).
+
+use std::{
+    collections::HashMap,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use rusqlite::params;
+
+use super::Store;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    size: i64,
+    mtime: i64,
+    inode: i64,
+}
+
+fn stat(path: &Path) -> Result<Stat> {
+    let meta = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    let mtime = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
+    Ok(Stat { size: meta.size() as i64, mtime, inode: meta.ino() as i64 })
+}
+
+/// BLAKE3 of a file's bytes, in hex.
+pub fn digest_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+impl Store {
+    /// BLAKE3 digests (hex) of `paths`, in their order; only files that changed since the last call are read.
+    pub fn file_digests(&mut self, paths: &[PathBuf]) -> Result<Vec<String>> {
+        let mut known: HashMap<String, (Stat, String)> = HashMap::new();
+        {
+            let mut query = self.db.prepare_cached("SELECT size, mtime, inode, digest FROM files WHERE path = ?1")?;
+            for path in paths {
+                let path = path.to_string_lossy().into_owned();
+                let mut rows = query.query([&path])?;
+                if let Some(row) = rows.next()? {
+                    let stat = Stat { size: row.get(0)?, mtime: row.get(1)?, inode: row.get(2)? };
+                    known.insert(path, (stat, row.get(3)?));
+                }
+            }
+        }
+        let found: Vec<(Stat, String, bool)> = paths
+            .par_iter()
+            .map(|path| {
+                let now = stat(path)?;
+                match known.get(path.to_string_lossy().as_ref()) {
+                    Some((then, digest)) if *then == now => Ok((now, digest.clone(), false)),
+                    _ => Ok((now, digest_file(path)?, true)),
+                }
+            })
+            .collect::<Result<_>>()?;
+        if found.iter().any(|(_, _, fresh)| *fresh) {
+            self.write(|db| {
+                let mut insert = db.prepare_cached("INSERT OR REPLACE INTO files VALUES(?1, ?2, ?3, ?4, ?5)")?;
+                for (path, (stat, digest, fresh)) in paths.iter().zip(&found) {
+                    if *fresh {
+                        insert.execute(params![path.to_string_lossy(), stat.size, stat.mtime, stat.inode, digest])?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found.into_iter().map(|(_, digest, _)| digest).collect())
+    }
+}

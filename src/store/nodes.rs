@@ -1,0 +1,170 @@
+//! Finished nodes by key.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, now};
+use crate::stages::{Epoch, Outcome};
+
+/// What a node cost, apart from what it made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Seconds of wall time.
+    pub wall: f64,
+    /// Seconds of CPU time, all threads.
+    pub cpu: f64,
+    /// Peak resident memory in bytes.
+    pub memory: u64,
+    pub threads: usize,
+}
+
+/// A finished node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeRecord {
+    pub key: String,
+    pub kind: String,
+    /// What people call it: `tuned.phase2`, `features[train.0]`.
+    pub label: String,
+    /// What the key was made of: (name, value).
+    pub inputs: Vec<(String, String)>,
+    /// Of the artifact.
+    pub digest: String,
+    pub bytes: u64,
+    pub outcome: Outcome,
+    pub usage: Usage,
+}
+
+const COLUMNS: &str = "key, kind, label, inputs, digest, bytes, outcome, wall, cpu, memory, threads";
+
+fn record(row: &Row) -> rusqlite::Result<NodeRecord> {
+    Ok(NodeRecord {
+        key: row.get(0)?,
+        kind: row.get(1)?,
+        label: row.get(2)?,
+        inputs: json(row, 3)?,
+        digest: row.get(4)?,
+        bytes: row.get::<_, i64>(5)? as u64,
+        outcome: json(row, 6)?,
+        usage: Usage {
+            wall: row.get(7)?,
+            cpu: row.get(8)?,
+            memory: row.get::<_, i64>(9)? as u64,
+            threads: row.get::<_, i64>(10)? as usize,
+        },
+    })
+}
+
+/// A column that holds JSON.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+impl Store {
+    /// The finished node with this key, if its artifact is still there.
+    pub fn node(&self, key: &str) -> Result<Option<NodeRecord>> {
+        Ok(self.node_record(key)?.filter(|node| self.objects.contains(&node.digest)))
+    }
+
+    /// The finished node with this key, whether or not its artifact is still there.
+    pub fn node_record(&self, key: &str) -> Result<Option<NodeRecord>> {
+        let sql = format!("SELECT {COLUMNS} FROM nodes WHERE key = ?1");
+        Ok(self.db.prepare_cached(&sql)?.query_row([key], record).optional()?)
+    }
+
+    /// Finished nodes whose key starts with `prefix`, at most `limit`.
+    pub fn nodes_with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<NodeRecord>> {
+        let sql = format!("SELECT {COLUMNS} FROM nodes WHERE substr(key, 1, ?2) = ?1 LIMIT ?3");
+        let mut query = self.db.prepare_cached(&sql)?;
+        let rows = query.query_map(params![prefix, prefix.len() as i64, limit as i64], record)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The latest finished nodes of a kind, newest first: what `explain` looks for the nearest relative among.
+    pub fn recent_nodes(&self, kind: &str, limit: usize) -> Result<Vec<NodeRecord>> {
+        let sql = format!("SELECT {COLUMNS} FROM nodes WHERE kind = ?1 ORDER BY finished DESC LIMIT ?2");
+        let mut query = self.db.prepare_cached(&sql)?;
+        let rows = query.query_map(params![kind, limit as i64], record)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes a finished node in: its artifact from `out`, then its row. After this it survives anything.
+    pub fn commit_node(&mut self, run: i64, node: &NodeRecord, out: &std::path::Path) -> Result<()> {
+        self.objects.adopt(out, &node.digest)?;
+        let changed = self.objects.changed(&node.digest).unwrap_or(0);
+        self.write(|db| {
+            db.prepare_cached("INSERT OR REPLACE INTO nodes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?.execute(params![
+                node.key,
+                node.kind,
+                node.label,
+                serde_json::to_string(&node.inputs)?,
+                node.digest,
+                node.bytes as i64,
+                changed,
+                serde_json::to_string(&node.outcome)?,
+                node.usage.wall,
+                node.usage.cpu,
+                node.usage.memory as i64,
+                node.usage.threads as i64,
+                run,
+                now()
+            ])?;
+            Ok(())
+        })
+    }
+
+    /// Whether the artifact of a finished node is as it was made. Files whose modification time is that of the commit are
+    /// taken as unchanged; the worker that reads them checks their digest anyway.
+    pub fn is_intact(&self, key: &str, digest: &str) -> Result<bool> {
+        let changed: Option<i64> =
+            self.db.prepare_cached("SELECT changed FROM nodes WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
+        match (self.objects.changed(digest), changed) {
+            (Some(now), Some(then)) if now == then => Ok(true),
+            (Some(_), _) => Ok(self.objects.verify(digest)),
+            (None, _) => Ok(false),
+        }
+    }
+
+    /// Forgets an artifact whose content is not what its name promises, and every node that made it.
+    pub fn discard(&mut self, digest: &str) -> Result<()> {
+        self.objects.discard(digest)?;
+        self.write(|db| {
+            db.execute("DELETE FROM nodes WHERE digest = ?1", [digest])?;
+            Ok(())
+        })
+    }
+
+    /// Mean wall seconds of finished nodes by kind: what an ETA is made of.
+    pub fn mean_seconds(&self) -> Result<BTreeMap<String, f64>> {
+        let mut query = self.db.prepare_cached("SELECT kind, avg(wall) FROM nodes GROUP BY kind")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps one epoch's figures.
+    pub fn record_epoch(&mut self, key: &str, epoch: &Epoch) -> Result<()> {
+        self.write(|db| {
+            let mut insert = db.prepare_cached("INSERT OR REPLACE INTO epochs VALUES(?1, ?2, ?3, ?4)")?;
+            for (metric, value) in &epoch.metrics {
+                insert.execute(params![key, epoch.epoch, metric, value])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The curve of a training node: (epoch, metric name to value).
+    pub fn epochs(&self, key: &str) -> Result<BTreeMap<u32, BTreeMap<String, f64>>> {
+        let mut query = self.db.prepare_cached("SELECT epoch, metric, value FROM epochs WHERE key = ?1 AND value IS NOT NULL")?;
+        let mut curve: BTreeMap<u32, BTreeMap<String, f64>> = BTreeMap::new();
+        let rows = query.query_map([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        for row in rows {
+            let (epoch, metric, value) = row?;
+            curve.entry(epoch).or_default().insert(metric, value);
+        }
+        Ok(curve)
+    }
+}
