@@ -12,3 +12,4 @@ pub mod images;
 pub mod rng;
 pub mod stages;
 pub mod store;
+pub mod worker;
