@@ -1,6 +1,9 @@
-//! Lets the built programs find libtorch by themselves, wherever they are started from.
+//! Lets the built programs find libtorch by themselves, wherever they are started from, and tells them its version.
 
-use std::{env, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -9,5 +12,18 @@ fn main() {
     let libtorch = libtorch.canonicalize().unwrap_or_else(|error| {
         panic!("LIBTORCH={}: {error}. `make build` fetches libtorch and links it there.", libtorch.display())
     });
+    println!("cargo:rustc-env=THAWLINE_LIBTORCH={}", version(&libtorch));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+}
+
+/// `2.11.0`, from libtorch's own header: it is part of every numerical key.
+fn version(libtorch: &Path) -> String {
+    let header = libtorch.join("include/torch/headeronly/version.h");
+    let text = fs::read_to_string(&header).unwrap_or_else(|error| panic!("reading {}: {error}", header.display()));
+    let part = |name: &str| {
+        let prefix = format!("#define TORCH_VERSION_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).map(|value| value.trim().to_string())
+    };
+    let parts: Option<Vec<String>> = ["MAJOR", "MINOR", "PATCH"].into_iter().map(part).collect();
+    parts.unwrap_or_else(|| panic!("{} names no version", header.display())).join(".")
 }

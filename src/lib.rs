@@ -9,7 +9,9 @@
 pub mod artifact;
 pub mod backbones;
 pub mod images;
+pub mod plan;
 pub mod rng;
+pub mod spec;
 pub mod stages;
 pub mod store;
 pub mod worker;

@@ -90,6 +90,10 @@ pub struct Selection {
     pub commit: Option<String>,
 }
 
+/// Proof that a selection is committed. Only [`Store::record_selection`] makes one, and nothing plans a test half without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectionId(i64);
+
 /// An attempt at a node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeRun {
@@ -230,14 +234,14 @@ impl Store {
     }
 
     /// Puts a selection on record; once this returns, the test half of `selection.configuration` may be created.
-    pub fn record_selection(&mut self, run: i64, selection: &Selection) -> Result<i64> {
+    pub fn record_selection(&mut self, run: i64, selection: &Selection) -> Result<SelectionId> {
         let (facet, scores) = (serde_json::to_string(&selection.facet)?, serde_json::to_string(&selection.scores)?);
         self.write(|db| {
             db.execute(
                 "INSERT INTO selections(run, experiment, arm, facet, configuration, metric, value, scores, git_commit, made) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
                 params![run, selection.experiment, selection.arm, facet, selection.configuration, selection.metric, selection.value, scores, selection.commit, now()],
             )?;
-            Ok(db.last_insert_rowid())
+            Ok(SelectionId(db.last_insert_rowid()))
         })
     }
 

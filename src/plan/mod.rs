@@ -1,0 +1,162 @@
+//! 2: Spec -> Plan. Trials are lowered onto one deduplicated, growing graph of nodes. A node is planned once however many
+//! trials need it; what it depends on is its [`Recipe`](node::Node::recipe), known here, before anything has run.
+//!
+//! The plan knows no files' contents beyond the digests that [`Sources`] gives it, and nothing of what has already run.
+
+pub mod key;
+mod lower;
+pub mod node;
+pub mod sources;
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Result;
+use petgraph::{
+    Direction,
+    graph::{DiGraph, NodeIndex},
+    visit::EdgeRef,
+};
+use serde_json::{Map, Value};
+
+pub use node::Node;
+pub use sources::Sources;
+
+use crate::{artifact::Split, spec::Resolved, store::runs::SelectionId};
+
+/// A configuration's name and values: an arm with every parameter fixed, at one facet.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    pub arm: String,
+    /// The facet's part of the parameters.
+    pub facet: Map<String, Value>,
+    pub resolved: Arc<Resolved>,
+    /// The `evaluate` stage whose validation metric selects.
+    pub metric_stage: String,
+}
+
+impl Configuration {
+    /// Six hex digits that name (parameters); equal in every run.
+    pub fn digest(&self) -> String {
+        // Sorted, so that the order of keys in the YAML does not matter.
+        let sorted: std::collections::BTreeMap<_, _> = self.resolved.params.iter().collect();
+        let text = serde_json::to_string(&sorted).unwrap_or_default();
+        blake3::hash(text.as_bytes()).to_hex()[..6].to_string()
+    }
+}
+
+/// Position of a trial in [`Plan::trials`].
+pub type TrialId = usize;
+
+/// One configuration at one seed.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// `<arm>-<configuration digest>-s<seed>`.
+    pub name: String,
+    pub configuration: Arc<Configuration>,
+    pub seed: u64,
+    /// What is to be computed for it, so far.
+    pub evaluations: Vec<Evaluation>,
+    /// The selection that allows its test halves.
+    pub selection: Option<SelectionId>,
+}
+
+/// One half of an `evaluate` stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    pub stage: String,
+    pub split: Split,
+    pub node: NodeIndex,
+    /// The dataset that it is scored on.
+    pub dataset: NodeIndex,
+}
+
+/// The graph, and the trials that were lowered onto it. Inputs are always added before their readers, so index order is a
+/// topological order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    graph: DiGraph<Node, String>,
+    by_recipe: HashMap<blake3::Hash, NodeIndex>,
+    trials: Vec<Trial>,
+}
+
+impl Plan {
+    /// Adds the nodes that a trial needs up to its validation scores. Test halves come with [`Plan::unseal`].
+    pub fn add(&mut self, configuration: &Arc<Configuration>, seed: u64, sources: &mut dyn Sources) -> Result<TrialId> {
+        let name = format!("{}-{}-s{seed}", configuration.arm, configuration.digest());
+        let evaluations = lower::evaluations(self, configuration, seed, Split::Val, sources)?;
+        self.trials.push(Trial { name, configuration: Arc::clone(configuration), seed, evaluations, selection: None });
+        Ok(self.trials.len() - 1)
+    }
+
+    /// Adds the test halves of a trial. A [`SelectionId`] exists only once a selection is committed to the store.
+    pub fn unseal(&mut self, trial: TrialId, selection: SelectionId, sources: &mut dyn Sources) -> Result<()> {
+        let (configuration, seed) = (Arc::clone(&self.trials[trial].configuration), self.trials[trial].seed);
+        let test = lower::evaluations(self, &configuration, seed, Split::Test, sources)?;
+        self.trials[trial].evaluations.extend(test);
+        self.trials[trial].selection = Some(selection);
+        Ok(())
+    }
+
+    /// The node with this recipe, added if there is none.
+    fn intern(&mut self, node: Node, inputs: &[(String, NodeIndex)]) -> NodeIndex {
+        if let Some(&found) = self.by_recipe.get(&node.recipe) {
+            return found;
+        }
+        let recipe = node.recipe;
+        let index = self.graph.add_node(node);
+        for (role, input) in inputs {
+            self.graph.add_edge(*input, index, role.clone());
+        }
+        self.by_recipe.insert(recipe, index);
+        index
+    }
+
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    pub fn node(&self, index: NodeIndex) -> &Node {
+        &self.graph[index]
+    }
+
+    /// All nodes in topological order.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
+        self.graph.node_indices().map(|index| (index, &self.graph[index]))
+    }
+
+    pub fn len(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// (role, node) of what a node reads, by role.
+    pub fn inputs(&self, index: NodeIndex) -> Vec<(&str, NodeIndex)> {
+        let edges = self.graph.edges_directed(index, Direction::Incoming);
+        let mut inputs: Vec<(&str, NodeIndex)> = edges.map(|edge| (edge.weight().as_str(), edge.source())).collect();
+        inputs.sort_unstable();
+        inputs
+    }
+
+    /// The nodes that read a node.
+    pub fn readers(&self, index: NodeIndex) -> Vec<NodeIndex> {
+        let mut readers: Vec<NodeIndex> = self.graph.neighbors_directed(index, Direction::Outgoing).collect();
+        readers.sort_unstable();
+        readers.dedup();
+        readers
+    }
+
+    /// Everything a trial's evaluations stand on, themselves included, in topological order.
+    pub fn trial_nodes(&self, trial: TrialId) -> Vec<NodeIndex> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut stack: Vec<NodeIndex> = self.trials[trial].evaluations.iter().map(|e| e.node).collect();
+        while let Some(index) = stack.pop() {
+            if seen.insert(index) {
+                stack.extend(self.graph.neighbors_directed(index, Direction::Incoming));
+            }
+        }
+        seen.into_iter().collect()
+    }
+}

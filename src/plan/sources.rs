@@ -1,0 +1,126 @@
+//! What lies outside the store, by content: the files of datasets and the checkpoints of backbones.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    artifact::model::Weights,
+    backbones::weights::{self, WeightsLocation},
+    stages::dataset,
+    store::Store,
+};
+
+/// Files that a node reads, and the digest that stands for all of them.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// By role: `root`, `table`.
+    pub paths: BTreeMap<String, PathBuf>,
+    pub digest: String,
+}
+
+/// Where lowering learns what is outside the store.
+pub trait Sources {
+    /// The files of a `dataset` stage.
+    fn dataset(&mut self, params: &dataset::Params) -> Result<Files>;
+    /// The checkpoint that `weights:` names for a backbone, and where it lies; `seed` is for random ones.
+    fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
+}
+
+/// The files as they are on disk now, digests remembered in the store.
+pub struct DiskSources<'a> {
+    store: &'a mut Store,
+    root: PathBuf,
+    datasets: HashMap<String, Files>,
+    checkpoints: HashMap<(String, String), (String, PathBuf)>,
+    /// `None`: a missing file is an error. Otherwise it is noted here, and the plan shows what could run if it were there.
+    missing: Option<Vec<String>>,
+}
+
+impl<'a> DiskSources<'a> {
+    pub fn new(store: &'a mut Store, root: &Path) -> DiskSources<'a> {
+        DiskSources { store, root: root.to_path_buf(), datasets: HashMap::new(), checkpoints: HashMap::new(), missing: None }
+    }
+
+    /// Notes what is missing instead of failing.
+    pub fn lenient(mut self) -> DiskSources<'a> {
+        self.missing = Some(Vec::new());
+        self
+    }
+
+    /// What was missing, in words; each once.
+    pub fn missing(&self) -> &[String] {
+        self.missing.as_deref().unwrap_or(&[])
+    }
+
+    /// The store, for what is between two additions to a plan.
+    pub fn store(&mut self) -> &mut Store {
+        self.store
+    }
+
+    fn or_missing<T>(&mut self, found: Result<T>, stand_in: impl FnOnce() -> T) -> Result<T> {
+        match (found, &mut self.missing) {
+            (Err(error), Some(missing)) => {
+                let text = format!("{error:#}");
+                if !missing.contains(&text) {
+                    missing.push(text);
+                }
+                Ok(stand_in())
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn read_dataset(&mut self, params: &dataset::Params) -> Result<Files> {
+        let paths = dataset::sources(params, &self.root)?;
+        let files = dataset::listing(params, &self.root)?;
+        let digests = self.store.file_digests(&files)?;
+        let root = paths.get("root").context("a dataset has a root")?;
+        let mut hasher = blake3::Hasher::new();
+        for (file, digest) in files.iter().zip(digests) {
+            let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy();
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest.as_bytes());
+        }
+        Ok(Files { paths, digest: hasher.finalize().to_hex().to_string() })
+    }
+
+    fn read_checkpoint(&mut self, backbone: &str, weights: &str) -> Result<Option<(String, PathBuf)>> {
+        match weights::locate(backbone, weights, &self.root)? {
+            WeightsLocation::Random => Ok(None),
+            WeightsLocation::File(path) => {
+                let digest = self.store.file_digests(std::slice::from_ref(&path))?.remove(0);
+                Ok(Some((digest, path)))
+            }
+        }
+    }
+}
+
+impl Sources for DiskSources<'_> {
+    fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {
+        // How the images are divided does not change which files are read.
+        let id = serde_json::to_string(&(&params.image_folder, &params.table))?;
+        if let Some(files) = self.datasets.get(&id) {
+            return Ok(files.clone());
+        }
+        let found = self.read_dataset(params);
+        let files = self.or_missing(found, || Files { paths: BTreeMap::new(), digest: "missing".into() })?;
+        self.datasets.insert(id, files.clone());
+        Ok(files)
+    }
+
+    fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)> {
+        let id = (backbone.to_string(), weights.to_string());
+        if let Some((digest, path)) = self.checkpoints.get(&id) {
+            return Ok((Weights::File { digest: digest.clone() }, Some(path.clone())));
+        }
+        let found = self.read_checkpoint(backbone, weights);
+        let Some((digest, path)) = self.or_missing(found, || Some(("missing".into(), PathBuf::new())))? else {
+            return Ok((Weights::Random { seed }, None));
+        };
+        self.checkpoints.insert(id, (digest.clone(), path.clone()));
+        Ok((Weights::File { digest }, Some(path)))
+    }
+}
