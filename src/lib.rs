@@ -8,9 +8,11 @@
 
 pub mod artifact;
 pub mod backbones;
+pub mod engine;
 pub mod images;
 pub mod plan;
 pub mod rng;
+pub mod search;
 pub mod spec;
 pub mod stages;
 pub mod store;

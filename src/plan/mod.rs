@@ -88,6 +88,11 @@ impl Plan {
         Ok(self.trials.len() - 1)
     }
 
+    /// Marks a trial as one of a selected configuration.
+    pub fn select(&mut self, trial: TrialId, selection: SelectionId) {
+        self.trials[trial].selection = Some(selection);
+    }
+
     /// Adds the test halves of a trial. A [`SelectionId`] exists only once a selection is committed to the store.
     pub fn unseal(&mut self, trial: TrialId, selection: SelectionId, sources: &mut dyn Sources) -> Result<()> {
         let (configuration, seed) = (Arc::clone(&self.trials[trial].configuration), self.trials[trial].seed);

@@ -1,0 +1,457 @@
+//! The loop that joins plan, scheduler, pool and store, and the only writer of the index while it runs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write,
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use petgraph::graph::NodeIndex;
+use serde_json::json;
+
+use super::{
+    event::Event,
+    experiment::{self, Arms},
+    git,
+    interrupt::Interrupts,
+    pool::{Assignment, Message, Pool},
+    rows,
+    scheduler::{Scheduler, State},
+};
+use crate::{
+    plan::{Plan, TrialId, sources::DiskSources},
+    spec::Experiment,
+    stages::{Answer, Epoch},
+    store::{
+        NodeRecord, Store,
+        runs::{NewRun, Progress},
+    },
+    worker::protocol::{Input, Manifest, Report},
+};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads in use at once, summed over workers.
+    pub jobs: usize,
+    /// Make everything again, whatever is on record.
+    pub force: bool,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// The command line, for the record.
+    pub command: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    pub run: i64,
+    /// `done`, `failed` or `interrupted`.
+    pub status: &'static str,
+    pub progress: Progress,
+    pub seconds: f64,
+}
+
+/// Runs an experiment until nothing is left to do. What is on record already is not done again.
+pub fn run(
+    experiment: &Experiment,
+    options: &Options,
+    store: &mut Store,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Finish> {
+    let files: Vec<_> = experiment.sources.iter().map(|(path, _)| path.clone()).collect();
+    let tree = git::tree(&experiment.root, &files);
+    let mut plan = Plan::default();
+    let mut arms = Arms::new(experiment);
+    let trials = arms.ask(&mut plan, &mut DiskSources::new(store, &experiment.root))?;
+
+    let run = store.begin_run(&new_run(experiment, options, &tree))?;
+    let (sender, messages) = channel();
+    let _interrupts = Interrupts::forward(sender.clone(), || Message::Interrupt)?;
+    let mut coordinator = Coordinator {
+        experiment,
+        options,
+        run,
+        commit: tree.commit,
+        pool: Pool::new(options.jobs, &store.dir().join("log"), sender)?,
+        scheduler: Scheduler::new(options.force),
+        mean_seconds: store.mean_seconds()?,
+        plan,
+        store,
+        on_event,
+        started: Instant::now(),
+        scored_by: HashMap::new(),
+        stopping: None,
+    };
+    let outcome = coordinator.drive(&mut arms, &messages, trials);
+    let status = match &outcome {
+        Ok(()) => coordinator.stopping.unwrap_or(if coordinator.scheduler.progress().failed > 0 { "failed" } else { "done" }),
+        Err(_) => "failed",
+    };
+    coordinator.finish(status)?;
+    outcome?;
+    let (progress, seconds) = (coordinator.scheduler.progress(), coordinator.started.elapsed().as_secs_f64());
+    Ok(Finish { run, status, progress, seconds })
+}
+
+fn new_run(experiment: &Experiment, options: &Options, tree: &git::Tree) -> NewRun {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    NewRun {
+        experiment: experiment.name.clone(),
+        path: text(&experiment.path),
+        root: text(&experiment.root),
+        jobs: options.jobs,
+        command: options.command.clone(),
+        commit: tree.commit.clone(),
+        diff: tree.diff.clone(),
+        sources: experiment.sources.iter().map(|(path, source)| (text(path), source.clone())).collect(),
+        context: json!({
+            "description": experiment.description,
+            "metric": experiment.metric.to_string(),
+            "goal": if experiment.metric.goal == crate::spec::Goal::Maximize { "maximize" } else { "minimize" },
+            "baseline": experiment.report.baseline,
+            "margin": experiment.report.margin,
+            "paired": experiment.report.paired,
+            "seeds": experiment.seeds,
+            "arms": experiment.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
+            "notices": experiment.notices,
+        }),
+    }
+}
+
+struct Coordinator<'a> {
+    experiment: &'a Experiment,
+    options: &'a Options,
+    run: i64,
+    commit: Option<String>,
+    plan: Plan,
+    scheduler: Scheduler,
+    pool: Pool,
+    store: &'a mut Store,
+    on_event: &'a mut dyn FnMut(&Event),
+    started: Instant,
+    /// Which trials a node scores.
+    scored_by: HashMap<NodeIndex, Vec<TrialId>>,
+    mean_seconds: BTreeMap<String, f64>,
+    /// The status to end with, once no new node is to start.
+    stopping: Option<&'static str>,
+}
+
+impl Coordinator<'_> {
+    fn drive(&mut self, arms: &mut Arms, messages: &Receiver<Message>, trials: Vec<TrialId>) -> Result<()> {
+        self.want(&trials)?;
+        self.emit(Event::Started {
+            experiment: self.experiment.name.clone(),
+            run: self.run,
+            trials: trials.len(),
+            progress: self.scheduler.progress(),
+        });
+        loop {
+            self.advance(arms)?;
+            self.dispatch()?;
+            if self.pool.running() == 0 {
+                let stuck = self.scheduler.ready().next().is_none();
+                if self.stopping.is_some() || stuck {
+                    return Ok(());
+                }
+            }
+            match messages.recv_timeout(Duration::from_secs(1)) {
+                Ok(message) => self.handle(message)?,
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    self.store.update_run(self.run, self.scheduler.progress(), Some(self.eta()))?;
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Wants all evaluations of trials, and puts their rows on record.
+    fn want(&mut self, trials: &[TrialId]) -> Result<()> {
+        for &trial in trials {
+            let nodes: Vec<NodeIndex> = self.plan.trials()[trial].evaluations.iter().map(|e| e.node).collect();
+            for node in nodes {
+                let scored = self.scored_by.entry(node).or_default();
+                if !scored.contains(&trial) {
+                    scored.push(trial);
+                }
+                self.scheduler.want(&self.plan, self.store, node)?;
+            }
+        }
+        self.scheduler.check_dormant(&self.plan, self.store)?;
+        let rows: Vec<_> = trials.iter().map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
+        self.store.put_trials(self.run, &rows)
+    }
+
+    /// Everything that follows from nodes that have settled: rows, tells, new suggestions, selections, test halves.
+    fn advance(&mut self, arms: &mut Arms) -> Result<()> {
+        loop {
+            for (label, digest) in self.scheduler.take_broken() {
+                self.emit(Event::Corrupt { label, digest });
+            }
+            let settled = self.scheduler.take_settled();
+            if settled.is_empty() {
+                return Ok(());
+            }
+            let mut affected: Vec<TrialId> = settled.iter().filter_map(|n| self.scored_by.get(n)).flatten().copied().collect();
+            affected.sort_unstable();
+            affected.dedup();
+            let rows: Vec<_> = affected.iter().map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
+            self.store.put_trials(self.run, &rows)?;
+            if self.scheduler.progress().failed > 0 && !self.options.keep_going {
+                self.stopping.get_or_insert("failed");
+            }
+            if self.stopping.is_some() {
+                continue;
+            }
+            arms.tell(&self.plan, &self.scheduler);
+            let new = arms.ask(&mut self.plan, &mut DiskSources::new(self.store, &self.experiment.root))?;
+            self.want(&new)?;
+            self.unseal(arms)?;
+        }
+    }
+
+    /// Commits the selections that are due, then plans and wants the test halves that they allow.
+    fn unseal(&mut self, arms: &mut Arms) -> Result<()> {
+        let chosen = arms.select(self.commit.as_deref());
+        arms.check_paired(&self.plan, &chosen, &self.scheduler, self.store)?;
+        for one in chosen {
+            let digest = one.trials.first().and_then(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store));
+            let id = self.store.record_selection(self.run, &one.selection)?;
+            self.emit(Event::Selected {
+                arm: one.selection.arm.clone(),
+                facet: serde_json::to_string(&one.selection.facet)?,
+                configuration: one.selection.configuration.clone(),
+                metric: one.selection.metric.clone(),
+                value: one.selection.value,
+                candidates: one.selection.scores.len(),
+            });
+            for &trial in &one.trials {
+                self.plan.select(trial, id);
+                if digest.is_some() {
+                    self.plan.unseal(trial, id, &mut DiskSources::new(self.store, &self.experiment.root))?;
+                }
+            }
+            self.want(&one.trials)?;
+            if let Some(digest) = digest {
+                self.record_looks(&one.trials, &digest, &one.selection.arm)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A look is a model scored on a test split; its key names it whether or not it is on record already.
+    fn record_looks(&mut self, trials: &[TrialId], digest: &str, arm: &str) -> Result<()> {
+        for &trial in trials {
+            let test = self.plan.trials()[trial].evaluations.iter().filter(|e| e.split == crate::artifact::Split::Test);
+            for evaluation in test {
+                if let Some(key) = self.scheduler.keys().known(evaluation.node) {
+                    self.store.record_look(digest, key, &self.experiment.name, arm)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives ready nodes to workers while there is room.
+    fn dispatch(&mut self) -> Result<()> {
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        loop {
+            let fits = |&node: &NodeIndex| self.pool.has_room(self.plan.node(node).threads);
+            let Some(node) = self.scheduler.ready().find(fits) else { return Ok(()) };
+            let manifest = self.manifest(node)?;
+            let planned = self.plan.node(node);
+            let node_run = self.store.begin_node_run(self.run, &manifest.key, planned.kind.name, &planned.label)?;
+            let assignment = Assignment { node, key: manifest.key.clone(), node_run, threads: planned.threads, locked: false };
+            self.pool.assign(assignment, &manifest)?;
+            self.scheduler.started(&self.plan, node);
+            self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key });
+        }
+    }
+
+    fn manifest(&self, node: NodeIndex) -> Result<Manifest> {
+        let planned = self.plan.node(node);
+        let key = self.scheduler.keys().known(node).context("a ready node has a key")?.to_string();
+        let inputs = self.plan.inputs(node).into_iter().map(|(role, input)| {
+            let record = self.scheduler.record(input).context("a ready node's inputs are done")?;
+            Ok(Input { role: role.to_string(), digest: record.digest.clone(), path: self.store.objects().path(&record.digest) })
+        });
+        Ok(Manifest {
+            inputs: inputs.collect::<Result<_>>()?,
+            dir: self.store.work_dir(&key),
+            kind: planned.kind.name.to_string(),
+            work: planned.work.clone(),
+            seed: planned.seed.unwrap_or(0),
+            sources: planned.sources.clone(),
+            key,
+        })
+    }
+
+    fn handle(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Interrupt if self.stopping == Some("interrupted") => self.pool.kill(),
+            Message::Interrupt => {
+                self.stopping = Some("interrupted");
+                self.pool.kill_waiting();
+                self.emit(Event::Stopping { running: self.pool.running() });
+            }
+            Message::Gone { worker } => {
+                let Some((assignment, reason)) = self.pool.bury(worker) else { return Ok(()) };
+                if self.stopping == Some("interrupted") {
+                    return self.stopped(&assignment);
+                }
+                self.fail(&assignment, reason)?;
+            }
+            Message::Report { worker, report } => {
+                let Some(assignment) = self.pool.assignment(worker).cloned() else { return Ok(()) };
+                self.report(worker, assignment, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, worker: usize, assignment: Assignment, report: Report) -> Result<()> {
+        let label = self.plan.node(assignment.node).label.clone();
+        let key = assignment.key.clone();
+        match report {
+            Report::Locked => {
+                self.pool.set_locked(worker);
+                let there = !self.options.force && self.store.node(&key)?.is_some();
+                let stop = there || self.stopping.is_some();
+                self.pool.answer(worker, if stop { Answer::Stop } else { Answer::Continue });
+            }
+            Report::Log { line } => self.log(&key, &line)?,
+            Report::Progress { done, total } => {
+                let answer = if self.stopping.is_some() { Answer::Stop } else { Answer::Continue };
+                self.pool.answer(worker, answer);
+                self.emit(Event::NodeProgress { label, key, done, total });
+            }
+            Report::Epoch(epoch) => {
+                self.store.record_epoch(&key, &epoch)?;
+                self.store.node_run_epoch(assignment.node_run, epoch.epoch, epoch.epochs)?;
+                let answer = if self.stopping.is_some() { Answer::Checkpoint } else { Answer::Continue };
+                self.pool.answer(worker, answer);
+                let Epoch { epoch, epochs, metrics } = epoch;
+                let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+                self.log(&key, &format!("epoch {epoch}/{epochs}  {}", figures.join("  ")))?;
+                self.emit(Event::Epoch { label, key, epoch, epochs, metrics });
+            }
+            Report::Done { digest, bytes, outcome, usage } => {
+                let planned = self.plan.node(assignment.node);
+                let record = NodeRecord {
+                    key: key.clone(),
+                    kind: planned.kind.name.to_string(),
+                    label: label.clone(),
+                    inputs: self.scheduler.keys().inputs(&self.plan, assignment.node).unwrap_or_default(),
+                    digest,
+                    bytes,
+                    outcome,
+                    usage,
+                };
+                self.store.commit_node(self.run, &record, &self.store.work_dir(&key).join("out"))?;
+                self.pool.answer(worker, Answer::Continue);
+                self.pool.release(worker);
+                self.store.finish_node_run(assignment.node_run, "done", None)?;
+                for note in &record.outcome.notes {
+                    self.log(&key, note)?;
+                }
+                let (seconds, notes) = (record.usage.wall, record.outcome.notes.clone());
+                self.log(&key, &format!("done in {seconds:.2} s, {} bytes", record.bytes))?;
+                self.scheduler.finished(&self.plan, self.store, assignment.node, record)?;
+                self.emit(Event::NodeFinished { label, key, seconds, notes, progress: self.scheduler.progress() });
+                self.store.update_run(self.run, self.scheduler.progress(), Some(self.eta()))?;
+            }
+            Report::Failed { error } => {
+                self.pool.release(worker);
+                self.fail(&assignment, error)?;
+            }
+            Report::Corrupt { digest } => {
+                self.pool.release(worker);
+                self.store.finish_node_run(assignment.node_run, "stopped", Some("an input was broken"))?;
+                self.scheduler.corrupt(&self.plan, self.store, assignment.node, &digest)?;
+                // Broken artifacts are announced in `advance`, which runs only when something has settled.
+                for (label, digest) in self.scheduler.take_broken() {
+                    self.emit(Event::Corrupt { label, digest });
+                }
+            }
+            Report::Stopped => {
+                self.pool.release(worker);
+                match self.store.node(&key)? {
+                    Some(record) if self.stopping.is_none() => {
+                        self.store.finish_node_run(assignment.node_run, "done", None)?;
+                        self.scheduler.finished(&self.plan, self.store, assignment.node, record)?;
+                        self.emit(Event::NodeFoundFinished { label, key, progress: self.scheduler.progress() });
+                    }
+                    _ => self.stopped(&assignment)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, assignment: &Assignment) -> Result<()> {
+        self.store.finish_node_run(assignment.node_run, "stopped", None)?;
+        self.scheduler.returned(&self.plan, assignment.node);
+        Ok(())
+    }
+
+    fn fail(&mut self, assignment: &Assignment, error: String) -> Result<()> {
+        let label = self.plan.node(assignment.node).label.clone();
+        self.log(&assignment.key, &format!("failed: {error}"))?;
+        self.store.finish_node_run(assignment.node_run, "failed", Some(&error))?;
+        self.scheduler.failed(&self.plan, self.store, assignment.node, format!("{label}: {error}"))?;
+        let progress = self.scheduler.progress();
+        self.emit(Event::NodeFailed { label, key: assignment.key.clone(), error, progress });
+        Ok(())
+    }
+
+    /// Appends to the node's log, with the seconds since the run's start.
+    fn log(&self, key: &str, line: &str) -> Result<()> {
+        let path = self.store.log_path(key);
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        writeln!(file, "run {} {:8.1} s  {line}", self.run, self.started.elapsed().as_secs_f64())?;
+        Ok(())
+    }
+
+    /// Seconds until the nodes that are open now are done, by what their kinds took before.
+    fn eta(&self) -> f64 {
+        let seconds = |node: NodeIndex| self.mean_seconds.get(self.plan.node(node).kind.name).copied().unwrap_or(1.0);
+        self.scheduler.open().map(seconds).sum::<f64>() / self.options.jobs as f64
+    }
+
+    fn emit(&mut self, event: Event) {
+        tracing::info!(run = self.run, event = %serde_json::to_string(&event).unwrap_or_default());
+        let lasting = !matches!(event, Event::NodeProgress { .. } | Event::Epoch { .. });
+        if lasting && let Ok(value) = serde_json::to_value(&event) {
+            let _ = self.store.record_event(self.run, &value);
+        }
+        (self.on_event)(&event);
+    }
+
+    fn finish(&mut self, status: &'static str) -> Result<()> {
+        let ids: Vec<TrialId> = (0..self.plan.trials().len()).collect();
+        let open = |id: &TrialId| {
+            self.plan.trials()[*id].evaluations.iter().any(|e| !matches!(self.scheduler.state(e.node), State::Done | State::Failed))
+        };
+        let rows: Vec<_> =
+            ids.iter().filter(|id| open(id)).map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
+        self.store.put_trials(self.run, &rows)?;
+        let mut context = new_run(self.experiment, self.options, &git::Tree::default()).context;
+        context["data"] = json!(rows::data_lines(&self.plan, &self.scheduler, self.store));
+        let tests = ids.iter().filter(|&&t| self.plan.trials()[t].selection.is_some());
+        let mut digests: Vec<String> =
+            tests.filter_map(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store)).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        context["test_digests"] = json!(digests);
+        self.store.set_context(self.run, &context)?;
+        self.store.update_run(self.run, self.scheduler.progress(), None)?;
+        self.store.finish_run(self.run, status)?;
+        let (seconds, progress) = (self.started.elapsed().as_secs_f64(), self.scheduler.progress());
+        self.emit(Event::Finished { status: status.to_string(), seconds, progress });
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing.
+//!
+//! `scheduler` decides what may run (states of nodes, no processes), `pool` owns the processes, `experiment` knows arms,
+//! searches and selections, `coordinator` is the loop that joins them.
+
+mod coordinator;
+pub mod event;
+mod experiment;
+pub mod explain;
+pub mod git;
+mod interrupt;
+mod pool;
+pub mod rows;
+pub mod scheduler;
+
+pub use coordinator::{Finish, Options, run};
+pub use event::Event;
+pub use experiment::{Arms, plan_all};
