@@ -1,0 +1,45 @@
+# Two commands from a fresh clone: `make demo` and `make test`. All of them can be repeated and run in any order.
+
+PYTHON ?= python3
+export PYTHON
+thawline := $(or $(CARGO_TARGET_DIR),target)/debug/thawline
+
+# An empty LIBTORCH means none: .cargo/config.toml then names the one that `fetch` links to .libtorch.
+ifeq ($(strip $(LIBTORCH)),)
+unexport LIBTORCH
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build lint fetch clean toolchain
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: build ## compare fine-tuning with feature extraction on solar-cell photographs
+	$(PYTHON) scripts/fetch.py weights data
+	$(thawline) run experiments/elpv-demo.yaml
+	$(thawline) report experiments/elpv-demo.yaml
+	@echo "The report: $(CURDIR)/reports/elpv-demo/report.md"
+
+test: build fetch ## run every test
+	$(PYTHON) scripts/test_fetch.py
+	cargo test --locked
+
+build: toolchain ## build thawline into target/debug
+	$(PYTHON) scripts/fetch.py libtorch
+	cargo build --locked
+
+lint: ## check formatting, and clippy with warnings denied
+	@scripts/check_toolchain.sh lint
+	cargo fmt --check
+	$(PYTHON) scripts/fetch.py libtorch
+	cargo clippy --locked --all-targets -- -D warnings
+
+fetch: toolchain ## fetch libtorch, weights, data and test photographs into the cache folder
+	$(PYTHON) scripts/fetch.py
+
+clean: ## delete what was built; what was fetched and what ran stays
+	cargo clean
+
+toolchain:
+	@scripts/check_toolchain.sh
