@@ -4,13 +4,17 @@
 //! `spec` (YAML to Spec), `plan` (Spec to a graph of nodes), `search` (which trials next), `engine` (each node once, in
 //! `worker` processes that run `stages`), `store` (what was made), `report` (what it means). Beside them: `backbones` and
 //! `rng` are plain data and arithmetic, `artifact` the values that pass between stages, `images` and `nn` what stages
-//! compute with.
+//! compute with, `metrics` how predictions are scored, `cli` how people reach all of it.
 
 pub mod artifact;
 pub mod backbones;
+pub mod cli;
 pub mod engine;
 pub mod images;
+pub mod metrics;
+pub mod nn;
 pub mod plan;
+pub mod report;
 pub mod rng;
 pub mod search;
 pub mod spec;
