@@ -79,6 +79,14 @@ impl Optimizer {
         self
     }
 
+    /// The rule alone, as a phase keeps it beside its own learning rate.
+    pub fn without_lr(mut self) -> Optimizer {
+        match &mut self {
+            Optimizer::Sgd { lr, .. } | Optimizer::Adam { lr, .. } | Optimizer::Adamw { lr, .. } => *lr = None,
+        }
+        self
+    }
+
     pub fn weight_decay(&self) -> f64 {
         match self {
             Optimizer::Sgd { weight_decay, .. }
