@@ -9,5 +9,6 @@
 pub mod artifact;
 pub mod backbones;
 pub mod images;
+pub mod metrics;
 pub mod rng;
 pub mod stages;
