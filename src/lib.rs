@@ -10,5 +10,6 @@ pub mod artifact;
 pub mod backbones;
 pub mod images;
 pub mod metrics;
+pub mod report;
 pub mod rng;
 pub mod stages;
