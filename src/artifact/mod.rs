@@ -4,11 +4,13 @@
 pub mod dataset;
 pub mod features;
 pub mod model;
+pub mod predictions;
 pub mod scores;
 pub mod views;
 
 pub use dataset::{Dataset, Image, Split};
 pub use features::Features;
 pub use model::Model;
+pub use predictions::Predictions;
 pub use scores::Scores;
 pub use views::Views;

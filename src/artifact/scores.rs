@@ -1,7 +1,6 @@
 //! What `evaluate` makes for one split: metrics, and every prediction they came from.
 //!
-//! Files: `scores.json` (this struct) and `predictions.parquet` (one row an image: `id`, `path`, `label`, `predicted`, and
-//! `p_<class>` for every class).
+//! Files: `scores.json` (this struct) and `predictions.parquet` (see [`Predictions`](super::Predictions)).
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -29,8 +28,6 @@ pub struct Scores {
 }
 
 impl Scores {
-    pub const PREDICTIONS: &str = "predictions.parquet";
-
     pub fn write(&self, dir: &Path) -> Result<()> {
         Ok(std::fs::write(dir.join("scores.json"), serde_json::to_vec_pretty(self)?)?)
     }
