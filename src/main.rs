@@ -1,4 +1,7 @@
-#![allow(missing_docs)]
-fn main() {
-    println!("{}", thawline::rng::Draws::new(0, "", 0, "").uniform());
+//! The `thawline` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thawline::cli::main()
 }

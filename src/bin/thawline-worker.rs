@@ -1,16 +1,22 @@
 //! The process that computes. It alone links libtorch, so that the `thawline` command starts in milliseconds.
-//! Started by `thawline`, never by hand: `thawline-worker THREADS`.
+//! Started by `thawline`, never by hand: `thawline-worker THREADS` serves nodes, `thawline-worker predict` one request.
 
 use std::io::{BufReader, stdin, stdout};
 
 use anyhow::{Context, Result};
+use thawline::worker::{predict, serve};
 
 fn main() -> Result<()> {
-    let threads: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).context("usage: thawline-worker THREADS")?;
+    let argument = std::env::args().nth(1).context("usage: thawline-worker THREADS | predict")?;
+    if argument == "predict" {
+        let request = serde_json::from_reader(stdin()).context("reading the request")?;
+        return Ok(serde_json::to_writer(stdout(), &predict::answer(&request))?);
+    }
+    let threads: usize = argument.parse().context("the number of threads")?;
     // Ctrl-C in a terminal reaches every process of the group; what to do about it is the coordinator's decision.
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
-    thawline::worker::serve::serve(&mut BufReader::new(stdin()), &mut stdout(), threads)
+    serve::serve(&mut BufReader::new(stdin()), &mut stdout(), threads)
 }

@@ -9,7 +9,7 @@ mod experiment;
 pub mod explain;
 pub mod git;
 mod interrupt;
-mod pool;
+pub mod pool;
 pub mod rows;
 pub mod scheduler;
 

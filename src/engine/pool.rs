@@ -54,7 +54,7 @@ pub struct Pool {
 }
 
 /// `thawline-worker` beside the running program; `THAWLINE_WORKER` names another.
-fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("THAWLINE_WORKER") {
         return Ok(PathBuf::from(path));
     }

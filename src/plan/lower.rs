@@ -16,7 +16,7 @@ use crate::{
         Split,
         model::{BackboneSpec, Normalization},
     },
-    backbones::{self, Backbone},
+    backbones,
     images::transforms::Transform,
     spec::{BackboneChoice, Resolved},
     stages::{self, Stage, augment, evaluate, extract_features, fine_tune, freeze_schedule, train_head},
@@ -156,7 +156,7 @@ impl Lowering<'_> {
 
     /// The frozen part that `choice` describes, and where its checkpoint lies.
     fn backbone(&mut self, choice: &BackboneChoice, seed: u64) -> Result<(BackboneSpec, Option<PathBuf>)> {
-        let backbone = find_backbone(&choice.backbone)?;
+        let backbone = backbones::named(&choice.backbone)?;
         let (weights, path) = self.sources.weights(&choice.backbone, &choice.weights, seed)?;
         let augment = self.augment(&choice.images)?;
         let given = augment.eval.iter().chain(&augment.train).find_map(Transform::normalization).flatten();
@@ -215,7 +215,7 @@ impl Lowering<'_> {
         let Stage::FreezeSchedule(schedule) = self.stage(&params.schedule)?.clone() else {
             bail!("`{}` is not a schedule", params.schedule)
         };
-        let backbone = find_backbone(&spec.backbone)?;
+        let backbone = backbones::named(&spec.backbone)?;
         let phases = freeze_schedule::resolve(&schedule, backbone, &spec.cut, params.optimizer)
             .map_err(|misfits| anyhow!("{}: {}", params.schedule, misfits.first().map_or("does not fit", |m| &m.message)))?;
 
@@ -270,10 +270,6 @@ impl Lowering<'_> {
         let node = self.add("evaluate", format!("{name}[{}]", split.name()), &work, extra, inputs)?;
         Ok(Evaluation { stage: name.to_string(), split, node, dataset })
     }
-}
-
-fn find_backbone(name: &str) -> Result<&'static Backbone> {
-    backbones::find(name).with_context(|| format!("no backbone `{name}`"))
 }
 
 fn weights_extra(path: Option<&PathBuf>) -> Extra {

@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 
 use crate::{
     artifact::model::Weights,
-    backbones::weights::{self, WeightsLocation},
+    backbones::{
+        self,
+        weights::{self, WeightsLocation},
+    },
     stages::dataset,
     store::Store,
 };
@@ -88,13 +91,15 @@ impl<'a> DiskSources<'a> {
     }
 
     fn read_checkpoint(&mut self, backbone: &str, weights: &str) -> Result<Option<(String, PathBuf)>> {
-        match weights::locate(backbone, weights, &self.root)? {
-            WeightsLocation::Random => Ok(None),
-            WeightsLocation::File(path) => {
-                let digest = self.store.file_digests(std::slice::from_ref(&path))?.remove(0);
-                Ok(Some((digest, path)))
-            }
+        let WeightsLocation::File { path, published } = weights::locate(backbones::named(backbone)?, weights, &self.root)?
+        else {
+            return Ok(None);
+        };
+        let digest = self.store.file_digests(std::slice::from_ref(&path))?.remove(0);
+        if let Some(published) = published {
+            self.store.check_once(&digest, || weights::verify_published(published, &path))?;
         }
+        Ok(Some((digest, path)))
     }
 }
 

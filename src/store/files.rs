@@ -33,6 +33,19 @@ pub fn digest_file(path: &Path) -> Result<String> {
 }
 
 impl Store {
+    /// Runs `check` on a file with this digest, unless it passed before.
+    pub fn check_once(&mut self, digest: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        let known = self.db.query_row("SELECT count(*) FROM checked WHERE digest = ?1", [digest], |row| row.get::<_, i64>(0))? > 0;
+        if known {
+            return Ok(());
+        }
+        check()?;
+        self.write(|db| {
+            db.execute("INSERT OR IGNORE INTO checked VALUES(?1)", [digest])?;
+            Ok(())
+        })
+    }
+
     /// BLAKE3 digests (hex) of `paths`, in their order; only files that changed since the last call are read.
     pub fn file_digests(&mut self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let mut known: HashMap<String, (Stat, String)> = HashMap::new();

@@ -8,6 +8,9 @@ const MIGRATIONS: &[&str] = &[r#"
 -- File digests, remembered while size, modification time and inode stay.
 CREATE TABLE files(path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
 
+-- Checkpoints whose published checksum was found right, by their own digest.
+CREATE TABLE checked(digest TEXT PRIMARY KEY) WITHOUT ROWID;
+
 -- Finished nodes. `inputs` is the list that the key was made of; `explain` compares such lists.
 CREATE TABLE nodes(
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, inputs TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL,

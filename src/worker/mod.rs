@@ -3,6 +3,7 @@
 //!
 //! [`protocol`] is what the two say to each other, one JSON object a line; [`serve`](serve::serve) is the worker's side.
 
+pub mod predict;
 pub mod protocol;
 pub mod serve;
 mod usage;

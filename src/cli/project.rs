@@ -1,0 +1,58 @@
+//! Finding the project, its store, and the experiment that a word on the command line means.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+
+use super::{Common, Failure, Target, usage};
+use crate::{
+    spec::{self, Experiment},
+    store::{Store, runs::RunRecord},
+};
+
+/// Loads an experiment. Its notices are part of it; errors are diagnostics.
+pub fn load(common: &Common, target: &Target) -> Result<Experiment, Failure> {
+    Ok(spec::load(&target.path, &target.set, common.project.as_deref())?)
+}
+
+/// The root of the project around the working directory.
+pub fn root(common: &Common) -> Result<PathBuf, Failure> {
+    if let Some(project) = &common.project {
+        return Ok(project.clone());
+    }
+    let here = std::env::current_dir().context("finding the working directory").map_err(usage)?;
+    let found = here.ancestors().find(|dir| dir.join(".thawline").is_dir());
+    Ok(found.unwrap_or(&here).to_path_buf())
+}
+
+/// The store around the working directory, or around the YAML that `experiment` names.
+pub fn existing_store(common: &Common, experiment: Option<&str>) -> Result<Store, Failure> {
+    let root = match experiment.map(Path::new).filter(|path| path.is_file()) {
+        Some(path) => spec::project_root(path, common.project.as_deref()),
+        None => root(common)?,
+    };
+    let store = Store::open_existing(&root)?;
+    store.ok_or_else(|| usage(anyhow!("nothing was run here yet: {} has no .thawline", root.display())))
+}
+
+/// `elpv-demo`, from itself or from `experiments/elpv-demo.yaml`.
+pub fn experiment_name(word: &str) -> String {
+    let path = Path::new(word);
+    let is_yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let stem = path.file_stem().filter(|_| is_yaml);
+    stem.map_or_else(|| word.to_string(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The latest run of an experiment.
+pub fn latest_run(store: &Store, experiment: &str) -> Result<RunRecord, Failure> {
+    let name = experiment_name(experiment);
+    if let Some(run) = store.runs(Some(&name), 1)?.into_iter().next() {
+        return Ok(run);
+    }
+    let mut known: Vec<String> = store.runs(None, 1000)?.into_iter().map(|run| run.experiment).collect();
+    known.sort_unstable();
+    known.dedup();
+    let near = known.iter().min_by_key(|k| strsim::levenshtein(k, &name));
+    let hint = near.map_or(String::new(), |near| format!(" Did you mean `{near}`? Known are: {}.", known.join(", ")));
+    Err(usage(anyhow!("experiment `{name}` was not run yet.{hint}")))
+}

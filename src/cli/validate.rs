@@ -1,0 +1,51 @@
+//! `thawline validate`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Common, Outcome, TextOrJson, key_value, output, text};
+use crate::spec;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Experiments' or pipelines' YAML files.
+    #[arg(required = true, value_name = "YAML")]
+    paths: Vec<PathBuf>,
+    /// Set a parameter of every arm: stronger than the YAML.
+    #[arg(short = 'S', long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
+    let mut valid = true;
+    let mut found = Vec::new();
+    for path in &arguments.paths {
+        match spec::load(path, &arguments.set, common.project.as_deref()) {
+            Ok(experiment) => {
+                if arguments.format == TextOrJson::Text && !common.quiet {
+                    for notice in &experiment.notices {
+                        output::remark(&format!("notice: {notice}"));
+                    }
+                    let arms = text::plural(experiment.arms.len(), "arm");
+                    output::print(&format!("{}: valid, {arms}, {}", path.display(), text::plural(experiment.seeds.len(), "seed")));
+                }
+            }
+            Err(diagnostics) => {
+                valid = false;
+                if arguments.format == TextOrJson::Text {
+                    output::remark(diagnostics.to_string().trim_end());
+                } else if let Value::Array(items) = diagnostics.to_json() {
+                    found.extend(items);
+                }
+            }
+        }
+    }
+    if arguments.format == TextOrJson::Json {
+        output::json(&json!({ "valid": valid, "diagnostics": found }))?;
+    }
+    Ok(ExitCode::from(if valid { 0 } else { 2 }))
+}
