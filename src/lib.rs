@@ -10,4 +10,5 @@ pub mod artifact;
 pub mod backbones;
 pub mod images;
 pub mod rng;
+pub mod spec;
 pub mod stages;
