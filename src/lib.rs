@@ -9,6 +9,7 @@
 pub mod artifact;
 pub mod backbones;
 pub mod images;
+pub mod nn;
 pub mod rng;
 pub mod spec;
 pub mod stages;

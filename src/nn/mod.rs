@@ -1,0 +1,3 @@
+//! What stages compute with: the only user of tch beside them.
+
+pub mod optimizer;
