@@ -42,6 +42,9 @@ pub struct Experiment {
     pub sources: Vec<(PathBuf, String)>,
 }
 
+/// A value from the command line: parameter, value, and a source to point at.
+pub(super) type Override = (String, Value, Arc<Source>);
+
 /// How the comparison is reported.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -171,13 +174,19 @@ impl File {
         }
     }
 
-    /// The experiment but for its arms' metric stages.
+    /// Every arm's pipeline as written. An arm whose path was no text is not among them.
+    pub(super) fn pipelines(&self) -> Vec<(String, String)> {
+        let path = |arm: &Value| Some(arm.get("pipeline")?.as_str()?.to_owned());
+        self.arms.iter().filter_map(|(name, arm)| Some((name.clone(), path(arm)?))).collect()
+    }
+
+    /// The experiment but for its arms' metric stages; `pipelines` are those that could be read, by arm.
     pub(super) fn assemble(
         mut self,
         source: &Arc<Source>,
-        overrides: &[(String, Value, Arc<Source>)],
+        overrides: &[Override],
+        pipelines: &HashMap<String, Arc<Pipeline>>,
         problems: &mut Problems,
-        read_pipeline: &mut dyn FnMut(&str, &NodePath, &mut Problems) -> Option<Arc<Pipeline>>,
     ) -> (Vec<Arm>, Experiment) {
         let mut faults = Vec::new();
         check_literal(&self.params.clone().into(), &at("params"), &mut faults);
@@ -199,10 +208,6 @@ impl File {
         for (name, written) in std::mem::take(&mut self.arms) {
             let path = join(&at("arms"), &name);
             let written: ArmFile = serde_json::from_value(written).unwrap_or_default();
-            // Without a path, that was reported.
-            let named = !written.pipeline.is_empty() || !self.arms_incomplete;
-            let pipeline =
-                if named { read_pipeline(&written.pipeline, &join(&path, "pipeline"), problems) } else { None };
             let own = axes(written.sweep.as_ref(), &join(&path, "sweep"), &mut faults);
             check_literal(&written.params.clone().into(), &join(&path, "params"), &mut faults);
             for swept in &own {
@@ -219,7 +224,7 @@ impl File {
                 let message = format!("{} is both a facet and swept by arm {}", quote(&facet.axis.name), quote(&name));
                 faults.push(Fault::key(&facet.key, message).help("remove one of them"));
             }
-            let Some(pipeline) = pipeline else {
+            let Some(pipeline) = pipelines.get(&name).cloned() else {
                 all_read = false;
                 continue;
             };
@@ -312,7 +317,8 @@ impl File {
 
 /// Removes the faulty node; of a list, the list.
 fn prune(root: &mut Value, path: &NodePath) {
-    let keys: Vec<&String> = path.iter().map_while(|step| if let Step::Key(key) = step { Some(key) } else { None }).collect();
+    let keys: Vec<&String> =
+        path.iter().map_while(|step| if let Step::Key(key) = step { Some(key) } else { None }).collect();
     let Some((last, parents)) = keys.split_last() else { return };
     let mut node = root;
     for key in parents {
@@ -390,7 +396,7 @@ struct Layers<'a> {
     facets: &'a [Swept],
     arm: &'a Params,
     own: &'a [Swept],
-    overrides: &'a [(String, Value, Arc<Source>)],
+    overrides: &'a [Override],
 }
 
 impl Layers<'_> {
@@ -429,7 +435,7 @@ impl Layers<'_> {
 }
 
 /// An arm of a pipeline's own parameters, and `-S`.
-pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[(String, Value, Arc<Source>)]) -> Arm {
+pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[Override]) -> Arm {
     let mut params = pipeline.params.clone();
     let mut origins: HashMap<_, _> =
         params.keys().map(|key| (key.clone(), (pipeline.source.clone(), join(&at("params"), key)))).collect();

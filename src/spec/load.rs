@@ -9,10 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Params,
     arm::{Arm, Axis},
     diagnostic::{Diagnostic, Diagnostics, Fault, Problems, Severity, alternatives, describe, display, nearest, quote},
-    experiment::{self, Experiment, File, ReportSpec},
+    experiment::{self, Experiment, File, Override, ReportSpec},
     locate::{NodePath, Source, Step, join},
     metric::Metric,
     pipeline::Pipeline,
@@ -24,9 +23,6 @@ use crate::stages::Stage;
 const CHECKED: usize = 2000;
 /// What marks a project's folder.
 const ROOT_MARKS: [&str; 4] = [".thawline", "pipelines", "experiments", ".git"];
-
-/// A value from the command line: parameter, value, and a source to point at.
-type Override = (String, Value, Arc<Source>);
 
 /// Reads the experiment at `path`, or the pipeline there as an experiment of one arm and the seed 0. `overrides` are
 /// `(parameter, value as YAML)` and win over everything that is written. The project's root is `project`, or else the
@@ -68,13 +64,13 @@ impl Loader {
         let (mut arms, mut experiment) = match (has("arms"), has("stages")) {
             (true, false) => {
                 let file = File::new(&source, tree, &mut self.problems);
-                let mut problems = std::mem::take(&mut self.problems);
-                let mut read = |text: &str, at: &NodePath, problems: &mut Problems| {
-                    self.pipeline_of_arm(&source, text, at, problems)
-                };
-                let assembled = file.assemble(&source, &overrides, &mut problems, &mut read);
-                self.problems = problems;
-                assembled
+                let named = file.pipelines().into_iter();
+                let read = named.filter_map(|(arm, text)| {
+                    let pipeline = self.pipeline_of_arm(&source, &arm, &text)?;
+                    Some((arm, pipeline))
+                });
+                let pipelines = read.collect();
+                file.assemble(&source, &overrides, &pipelines, &mut self.problems)
             }
             (false, true) => {
                 let pipeline = Arc::new(Pipeline::new(name.clone(), source.clone(), tree, &mut self.problems));
@@ -141,35 +137,25 @@ impl Loader {
     }
 
     /// The pipeline that an arm names, read once however many arms name it.
-    fn pipeline_of_arm(
-        &mut self,
-        from: &Arc<Source>,
-        text: &str,
-        at: &NodePath,
-        problems: &mut Problems,
-    ) -> Option<Arc<Pipeline>> {
+    fn pipeline_of_arm(&mut self, from: &Arc<Source>, arm: &str, text: &str) -> Option<Arc<Pipeline>> {
         let folder = from.path.parent().unwrap_or(Path::new("."));
         let path = absolute(&folder.join(text));
         if let Some(known) = self.pipelines.get(&path) {
             return known.clone();
         }
-        std::mem::swap(&mut self.problems, problems);
-        let read = self.read(&path);
-        let pipeline = match read {
+        let pipeline = match self.read(&path) {
             Ok(Some((source, tree))) => self.pipeline(&path, source, tree),
             Ok(None) => None,
             Err(message) => {
-                let fault = Fault::value(at, format!("{}: {message}", display(&path)));
+                let at = key_path(&["arms", arm, "pipeline"]);
+                let fault = Fault::value(&at, format!("{}: {message}", display(&path)));
                 let help = nearest_file(&path).map(|near| format!("did you mean {near}?"));
                 self.problems.add(from, Fault { help, ..fault });
-                None
+                // Reported at every arm that names it.
+                return None;
             }
         };
-        std::mem::swap(&mut self.problems, problems);
-        // A path that cannot be read is reported at every arm that names it.
-        if pipeline.is_some() {
-            self.pipelines.insert(path, pipeline.clone());
-        }
+        self.pipelines.insert(path, pipeline.clone());
         pipeline
     }
 
@@ -317,17 +303,4 @@ fn root_of(file: &Path) -> PathBuf {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let marked = |dir: &&Path| ROOT_MARKS.iter().any(|mark| dir.join(mark).exists());
     folder.ancestors().find(marked).unwrap_or(folder).to_owned()
-}
-
-/// Parameters by name, for tests and callers that build an assignment by hand.
-impl Experiment {
-    /// The arm of that name.
-    pub fn arm(&self, name: &str) -> Option<&Arm> {
-        self.arms.iter().find(|arm| arm.name == name)
-    }
-}
-
-#[cfg(test)]
-pub(super) fn assignment(pairs: &[(&str, Value)]) -> Params {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }

@@ -55,7 +55,8 @@ impl<'s> Checker<'s> {
         if !fits_type(schema, value) {
             let expected = expected(schema, self.root);
             let help = help_on_type(schema, value);
-            let mut fault = Fault::value(&self.path, format!("{}expected {expected}, found {}", self.at(), describe(value)));
+            let mut fault =
+                Fault::value(&self.path, format!("{}expected {expected}, found {}", self.at(), describe(value)));
             fault.help = help;
             self.found.faults.push(fault);
             return;
@@ -201,8 +202,7 @@ impl<'s> Checker<'s> {
             return match candidates[..] {
                 [] => {
                     let kinds: Vec<String> = branches.iter().map(|branch| expected(branch, self.root)).collect();
-                    let message =
-                        format!("{}expected {}, found {}", self.at(), kinds.join(" or "), describe(value));
+                    let message = format!("{}expected {}, found {}", self.at(), kinds.join(" or "), describe(value));
                     self.found.faults.push(Fault::value(&self.path, message));
                 }
                 [first, ..] => self.check(first, value),

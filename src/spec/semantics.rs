@@ -98,7 +98,8 @@ fn check_train_head(params: &train_head::Params) -> Vec<Fault> {
 
 fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {
     let own = [("backbone", params.backbone.is_some()), ("weights", params.weights.is_some())];
-    let taken_over = own.into_iter().chain([("pooling", params.pooling.is_some()), ("hidden", !params.hidden.is_empty())]);
+    let taken_over =
+        own.into_iter().chain([("pooling", params.pooling.is_some()), ("hidden", !params.hidden.is_empty())]);
     if params.start_from.is_some() {
         let excess = taken_over.filter(|(_, given)| *given).map(|(name, _)| {
             let message = format!("`{name}` comes from the model that `start_from` names");

@@ -161,11 +161,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(value.into())
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
         self.visit_f64(value as f64)
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
         self.visit_f64(value as f64)
     }
 
