@@ -1,0 +1,306 @@
+//! From a path to an [`Experiment`]: reads the files, puts the arms together, checks every configuration they span.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    arm::{Arm, Axis},
+    diagnostic::{Diagnostic, Diagnostics, Fault, Problems, Severity, alternatives, describe, display, nearest, quote},
+    experiment::{self, Experiment, File, Override, ReportSpec},
+    locate::{NodePath, Source, Step, join},
+    metric::Metric,
+    pipeline::Pipeline,
+    yaml,
+};
+use crate::stages::Stage;
+
+/// Configurations of an arm that are checked before anything runs; the others when they are resolved.
+const CHECKED: usize = 2000;
+/// What marks a project's folder.
+const ROOT_MARKS: [&str; 4] = [".thawline", "pipelines", "experiments", ".git"];
+
+/// Reads the experiment at `path`, or the pipeline there as an experiment of one arm and the seed 0. `overrides` are
+/// `(parameter, value as YAML)` and win over everything that is written. The project's root is `project`, or else the
+/// nearest folder above the file that looks like one.
+///
+/// # Errors
+/// Everything that is wrong, in all files and all configurations.
+pub fn load(path: &Path, overrides: &[(String, String)], project: Option<&Path>) -> Result<Experiment, Diagnostics> {
+    let mut loader = Loader::default();
+    match loader.load(path, overrides, project) {
+        Some(experiment) if !loader.problems.any_errors() => {
+            let notices = loader.problems.locate().0.iter().map(Diagnostic::one_line).collect();
+            Ok(Experiment { notices, ..experiment })
+        }
+        _ => Err(loader.problems.locate()),
+    }
+}
+
+#[derive(Default)]
+struct Loader {
+    problems: Problems,
+    sources: Vec<(PathBuf, String)>,
+    pipelines: HashMap<PathBuf, Option<Arc<Pipeline>>>,
+}
+
+impl Loader {
+    fn load(&mut self, path: &Path, overrides: &[(String, String)], project: Option<&Path>) -> Option<Experiment> {
+        let path = absolute(path);
+        let (source, tree) = match self.read(&path) {
+            Ok(read) => read?,
+            Err(message) => {
+                self.problems.add_located(nowhere(&path, message));
+                return None;
+            }
+        };
+        let overrides = self.overrides(overrides);
+        let name = stem(&path);
+        let has = |key: &str| tree.get(key).is_some();
+        let (mut arms, mut experiment) = match (has("arms"), has("stages")) {
+            (true, false) => {
+                let file = File::new(&source, tree, &mut self.problems);
+                let named = file.pipelines().into_iter();
+                let read = named.filter_map(|(arm, text)| {
+                    let pipeline = self.pipeline_of_arm(&source, &arm, &text)?;
+                    Some((arm, pipeline))
+                });
+                let pipelines = read.collect();
+                file.assemble(&source, &overrides, &pipelines, &mut self.problems)
+            }
+            (false, true) => {
+                let pipeline = Arc::new(Pipeline::new(name.clone(), source.clone(), tree, &mut self.problems));
+                let arm = experiment::single(name.clone(), pipeline.clone(), &overrides);
+                (vec![arm], of_pipeline(&pipeline))
+            }
+            (both, _) => {
+                self.problems.add(&source, what_it_should_be(&tree, both));
+                return None;
+            }
+        };
+        self.check_overrides(&overrides, &arms);
+        for arm in &mut arms {
+            self.settle_metric(arm, &experiment.metric, &source);
+            for assignment in arm.sample(CHECKED) {
+                arm.resolve_into(&assignment, &mut self.problems);
+            }
+        }
+        experiment.name = name;
+        experiment.root = project.map_or_else(|| root_of(&path), absolute);
+        experiment.arms = arms;
+        experiment.sources = std::mem::take(&mut self.sources);
+        Some(experiment)
+    }
+
+    /// The text and tree of a file. `Err` with a message when there is no text, `Ok(None)` when it is reported.
+    fn read(&mut self, path: &Path) -> Result<Option<(Arc<Source>, Value)>, String> {
+        let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::IsADirectory => "this is a folder, not a YAML file".to_owned(),
+            _ => format!("this file cannot be read: {error}"),
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| format!("this is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))?;
+        self.sources.push((path.to_owned(), text.clone()));
+        let source = Arc::new(Source { path: path.to_owned(), text });
+        Ok(yaml::read(&source, &mut self.problems).map(|tree| (source, tree)))
+    }
+
+    fn overrides(&mut self, overrides: &[(String, String)]) -> Vec<Override> {
+        let mut read: Vec<Override> = Vec::new();
+        for (key, text) in overrides {
+            let source = Arc::new(Source { path: PathBuf::from(format!("-S {key}")), text: text.clone() });
+            if let Some(value) = yaml::read(&source, &mut self.problems) {
+                let mut faults = Vec::new();
+                super::pipeline::check_literal(&value, &Vec::new(), &mut faults);
+                faults.into_iter().for_each(|fault| self.problems.add(&source, fault));
+                read.retain(|(earlier, ..)| earlier != key);
+                read.push((key.clone(), value, source));
+            }
+        }
+        read
+    }
+
+    fn check_overrides(&mut self, overrides: &[Override], arms: &[Arm]) {
+        let declared = || arms.iter().flat_map(|arm| arm.pipeline.params.keys()).map(String::as_str);
+        for (key, _, source) in overrides.iter().filter(|(key, ..)| !declared().any(|name| name == key)) {
+            // When no arm could be read, nothing is known of its parameters.
+            if !arms.is_empty() {
+                let fault = Fault::value(&Vec::new(), format!("no pipeline declares the parameter {}", quote(key)));
+                self.problems.add(source, fault.suggest(key, declared()));
+            }
+        }
+    }
+
+    /// The pipeline that an arm names, read once however many arms name it.
+    fn pipeline_of_arm(&mut self, from: &Arc<Source>, arm: &str, text: &str) -> Option<Arc<Pipeline>> {
+        let folder = from.path.parent().unwrap_or(Path::new("."));
+        let path = absolute(&folder.join(text));
+        if let Some(known) = self.pipelines.get(&path) {
+            return known.clone();
+        }
+        let pipeline = match self.read(&path) {
+            Ok(Some((source, tree))) => self.pipeline(&path, source, tree),
+            Ok(None) => None,
+            Err(message) => {
+                let at = key_path(&["arms", arm, "pipeline"]);
+                let fault = Fault::value(&at, format!("{}: {message}", display(&path)));
+                let help = nearest_file(&path).map(|near| format!("did you mean {near}?"));
+                self.problems.add(from, Fault { help, ..fault });
+                // Reported at every arm that names it.
+                return None;
+            }
+        };
+        self.pipelines.insert(path, pipeline.clone());
+        pipeline
+    }
+
+    fn pipeline(&mut self, path: &Path, source: Arc<Source>, tree: Value) -> Option<Arc<Pipeline>> {
+        if tree.get("stages").is_none() {
+            let message = match tree {
+                Value::Object(_) => "this is no pipeline: it has no `stages`".to_owned(),
+                Value::Null => "this pipeline is empty".to_owned(),
+                other => format!("a pipeline is a map, not {}", describe(&other)),
+            };
+            self.problems.add(&source, Fault::value(&Vec::new(), message).help(PIPELINE));
+            return None;
+        }
+        Some(Arc::new(Pipeline::new(stem(path), source, tree, &mut self.problems)))
+    }
+
+    /// Finds the `evaluate` stage whose metric selects, and the metric in it.
+    fn settle_metric(&mut self, arm: &mut Arm, metric: &Metric, source: &Arc<Source>) {
+        let stages = arm.first();
+        let scores = |kind: &crate::stages::Kind| kind.name == "evaluate";
+        let evaluates: Vec<_> = stages.iter().filter(|stage| stage.kind.is_some_and(scores)).collect();
+        let names: Vec<&str> = evaluates.iter().map(|stage| stage.name.as_str()).collect();
+        let (pipeline, at_metric) = (&arm.pipeline.source, key_path(&["metric", "name"]));
+        let of_pipeline = source.path == pipeline.path;
+        let chosen = match (&metric.stage, &evaluates[..]) {
+            (Some(wanted), _) => {
+                let found = evaluates.iter().find(|stage| stage.name == *wanted);
+                if found.is_none() {
+                    let message = format!("arm {} has no `evaluate` stage {}", quote(&arm.name), quote(wanted));
+                    let fault = Fault::value(&at_metric, message).suggest(wanted, names.iter().copied());
+                    self.problems.add(source, fault);
+                }
+                found
+            }
+            (None, []) => {
+                // A stage of unknown kind may have been meant as the one.
+                if stages.iter().all(|stage| stage.kind.is_some()) && !stages.is_empty() {
+                    let fault = Fault::key(&key_path(&["stages"]), "no stage evaluates: there is nothing to compare");
+                    self.problems.add(pipeline, fault.help("add `score: { evaluate: { model: ... } }`"));
+                }
+                None
+            }
+            (None, [only]) => Some(only),
+            (None, several) if of_pipeline => {
+                let message = format!("{} all evaluate; the last one's metric counts", names.join(", "));
+                self.problems.notice(source, Fault::key(&key_path(&["stages"]), message));
+                several.last()
+            }
+            (None, [first, ..]) => {
+                let message = format!(
+                    "`{metric}` is ambiguous: in arm {} there are the `evaluate` stages {}",
+                    quote(&arm.name),
+                    alternatives(&names).replace(" or ", " and ")
+                );
+                let fault = Fault::value(&at_metric, message);
+                self.problems.add(source, fault.help(format!("name one: `{}.{metric}`", first.name)));
+                None
+            }
+        };
+        let Some(chosen) = chosen else { return };
+        let wanted_k = metric.name.strip_prefix("top_").and_then(|k| k.parse::<u32>().ok());
+        if let (Some(k), Some(Stage::Evaluate(params))) = (wanted_k, &chosen.stage) {
+            if !params.top_k.contains(&k) {
+                let message = format!("stage {} of arm {} gives no `top_{k}`", quote(&chosen.name), quote(&arm.name));
+                let fault = Fault::value(&at_metric, message);
+                self.problems.add(source, fault.help(format!("add {k} to its `top_k`")));
+            }
+        }
+        arm.metric_stage = chosen.name.clone();
+    }
+}
+
+const PIPELINE: &str = "a pipeline has `stages: { name: { kind: { parameters } } }`";
+const EXPERIMENT: &str = "an experiment has `arms: { name: { pipeline: file.yaml } }`";
+
+fn what_it_should_be(tree: &Value, both: bool) -> Fault {
+    let message = match tree {
+        Value::Null => "the file is empty".to_owned(),
+        Value::Object(_) if both => "this has both `arms` and `stages`: it is an experiment or a pipeline".to_owned(),
+        Value::Object(_) => "this has neither `arms` nor `stages`".to_owned(),
+        other => format!("expected a map, found {}", describe(other)),
+    };
+    Fault::value(&Vec::new(), message).help(format!("{EXPERIMENT}; {PIPELINE}"))
+}
+
+/// The experiment that a pipeline alone stands for, but for its arm.
+fn of_pipeline(pipeline: &Pipeline) -> Experiment {
+    Experiment {
+        name: String::new(),
+        path: pipeline.path.clone(),
+        root: PathBuf::new(),
+        description: pipeline.description.clone(),
+        arms: Vec::new(),
+        seeds: vec![0],
+        facets: Vec::<Axis>::new(),
+        metric: Metric::default(),
+        report: ReportSpec::default(),
+        notices: Vec::new(),
+        sources: Vec::new(),
+    }
+}
+
+fn key_path(keys: &[&str]) -> NodePath {
+    keys.iter().fold(Vec::<Step>::new(), |path, key| join(&path, key))
+}
+
+/// A message about a file that has no text.
+fn nowhere(file: &Path, message: String) -> Diagnostic {
+    let (line, column, width, source_line) = (1, 1, 1, String::new());
+    let help = nearest_file(file).map(|near| format!("did you mean {near}?"));
+    Diagnostic { severity: Severity::Error, file: file.to_owned(), line, column, width, message, help, source_line }
+}
+
+/// The file of the same folder with the nearest name.
+fn nearest_file(path: &Path) -> Option<String> {
+    let folder = path.parent()?;
+    let names: Vec<String> =
+        folder.read_dir().ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let near = nearest(&path.file_name()?.to_string_lossy(), names.iter().map(String::as_str))?.to_owned();
+    let near = folder.join(near);
+    (near != path && near.is_file()).then(|| display(&near))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "unnamed".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Absolute, with `.` and `..` resolved by name alone, so that what is shown is what was written.
+fn absolute(path: &Path) -> PathBuf {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut out = PathBuf::new();
+    for part in full.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn root_of(file: &Path) -> PathBuf {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let marked = |dir: &&Path| ROOT_MARKS.iter().any(|mark| dir.join(mark).exists());
+    folder.ancestors().find(marked).unwrap_or(folder).to_owned()
+}

@@ -1,0 +1,33 @@
+//! Phase 1: YAML to Spec. The only YAML reader. [`load`] reads an experiment (or a pipeline, as an experiment of one arm),
+//! checks every configuration that it spans, and gives either an [`Experiment`] whose arms resolve to typed stages, or
+//! everything that is wrong with it, located, at once. Knows nothing of nodes, caches or results.
+//!
+//! The way of a file: `yaml` (text to a tree), `interpolate` (`${x}`), `schema` and `semantics` (what may stand there),
+//! `pipeline` and `experiment` (the two kinds of file), `arm` (one recipe, resolved per configuration), `locate` and
+//! `diagnostic` (what is wrong, and where).
+
+mod arm;
+mod diagnostic;
+mod experiment;
+mod interpolate;
+mod load;
+mod locate;
+mod metric;
+mod pipeline;
+mod schema;
+mod semantics;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use arm::{Arm, Axis, Method, Resolved};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, display};
+pub use experiment::{Experiment, ReportSpec, schema as experiment_schema};
+pub use load::load;
+pub use metric::{Goal, Metric};
+pub use pipeline::Pipeline;
+pub use semantics::BackboneChoice;
+
+/// Parameters by name, in the order they were declared.
+pub type Params = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,227 @@
+//! A pipeline file: declared parameters and stages with holes. Filling the holes for one configuration gives typed stages;
+//! a stage is checked once for each set of values that it sees, however many configurations share them.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Params,
+    diagnostic::{Fault, Problems, describe, quote},
+    interpolate::{Template, Use},
+    locate::{NodePath, Source, Step, join},
+    schema::{self, Reference},
+    semantics,
+};
+use crate::stages::{self, KINDS, Kind, Stage};
+
+static SCHEMAS: LazyLock<HashMap<&'static str, Value>> =
+    LazyLock::new(|| KINDS.iter().map(|kind| (kind.name, (kind.schema)())).collect());
+
+/// A pipeline as written, with what was learnt while filling it.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The file's stem.
+    pub name: String,
+    pub path: PathBuf,
+    pub description: Option<String>,
+    /// The declared parameters with the values that the file gives them.
+    pub params: Params,
+    pub(super) source: Arc<Source>,
+    stages: Vec<StageTemplate>,
+    checked: Mutex<HashMap<(usize, String), Arc<Checked>>>,
+}
+
+#[derive(Debug)]
+struct StageTemplate {
+    name: String,
+    /// `{ kind: { parameters } }`.
+    template: Template,
+    uses: Vec<Use>,
+}
+
+/// A stage for one set of parameter values. Paths start at the stage: `train_head`, `optimizer`, ...
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub name: String,
+    pub kind: Option<&'static Kind>,
+    /// `None` when something is wrong with it.
+    pub stage: Option<Stage>,
+    pub faults: Vec<Fault>,
+    pub references: Vec<Reference>,
+}
+
+impl Pipeline {
+    /// Reads the tree of a pipeline file. What is wrong is added to `problems`; what is right is kept.
+    pub(super) fn new(name: String, source: Arc<Source>, mut root: Value, problems: &mut Problems) -> Pipeline {
+        let mut map = root.as_object_mut().map(std::mem::take).unwrap_or_default();
+        let at = |key: &str| vec![Step::Key(key.to_owned())];
+        let mut faults = Vec::new();
+        for key in map.keys().filter(|key| !["description", "params", "stages"].contains(&key.as_str())) {
+            let fault = Fault::key(&at(key), format!("unknown key {} in a pipeline", quote(key)));
+            faults.push(fault.suggest(key, ["params", "stages", "description"]));
+        }
+        let description = match map.remove("description") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text),
+            Some(other) => {
+                let message = format!("`description`: expected text, found {}", describe(&other));
+                faults.push(Fault::value(&at("description"), message));
+                None
+            }
+        };
+        let params = section(&mut map, "params", &mut faults);
+        check_literal(&params.clone().into(), &at("params"), &mut faults);
+        let written = section(&mut map, "stages", &mut faults);
+        if written.is_empty() && faults.iter().all(|fault| fault.path != at("stages")) {
+            faults.push(Fault::key(&at("stages"), "a pipeline needs at least one stage"));
+        }
+        let mut stages = Vec::new();
+        for (name, body) in written {
+            let path = join(&at("stages"), &name);
+            if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+                let message = format!("{} is no name for a stage", quote(&name));
+                faults.push(Fault::key(&path, message).help("use letters, digits, `_` and `-`"));
+            }
+            let template = Template::new(&body, &path, &mut faults);
+            let uses = template.uses(&Vec::new());
+            for unknown in uses.iter().filter(|used| !params.contains_key(&used.parameter)) {
+                let at = path.iter().chain(&unknown.path).cloned().collect();
+                let message = format!("{} is not declared in `params`", quote(&unknown.parameter));
+                let known = params.keys().map(String::as_str);
+                faults.push(Fault::value(&at, message).suggest(&unknown.parameter, known));
+            }
+            stages.push(StageTemplate { name, template, uses });
+        }
+        for name in params.keys() {
+            if !stages.iter().flat_map(|stage| &stage.uses).any(|used| used.parameter == *name) {
+                let message = format!("parameter {} is declared, but nothing uses it", quote(name));
+                problems.notice(&source, Fault::key(&join(&at("params"), name), message));
+            }
+        }
+        faults.into_iter().for_each(|fault| problems.add(&source, fault));
+        let (path, checked) = (source.path.clone(), Mutex::default());
+        Pipeline { name, path, description, params, source, stages, checked }
+    }
+
+    /// Every stage, in file order, for these parameters. Names without a value were reported when the file was read.
+    pub(super) fn check<'v>(&self, parameter: &impl Fn(&str) -> Option<&'v Value>) -> Vec<Arc<Checked>> {
+        // A panic while the lock was held leaves a map that is still sound.
+        let mut memo = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let check = |(index, stage): (usize, &StageTemplate)| {
+            let mut seen = String::new();
+            for used in &stage.uses {
+                seen += &parameter(&used.parameter).unwrap_or(&Value::Null).to_string();
+                seen.push('\n');
+            }
+            memo.entry((index, seen)).or_insert_with(|| Arc::new(stage.check(parameter))).clone()
+        };
+        self.stages.iter().enumerate().map(check).collect()
+    }
+
+    /// Where the fault of a stage is written: here, or where the parameter that it comes from was given its value.
+    pub(super) fn place(
+        &self,
+        stage: usize,
+        fault: Fault,
+        origin: &impl Fn(&str) -> Option<(Arc<Source>, NodePath)>,
+    ) -> (Arc<Source>, Fault) {
+        let stage = &self.stages[stage];
+        let from_parameter = stage.template.origin(&fault.path).and_then(|(parameter, steps)| {
+            // The key in front of `${x}` is written here.
+            let own_key = fault.at == super::locate::At::Key && steps == fault.path.len();
+            let (source, place) = origin(parameter).filter(|_| !own_key)?;
+            let path = place.into_iter().chain(fault.path[steps..].iter().cloned()).collect();
+            let message = format!("{} (`${{{parameter}}}` in stage {})", fault.message, quote(&stage.name));
+            Some((source, Fault { path, message, ..fault.clone() }))
+        });
+        from_parameter.unwrap_or_else(|| {
+            let here = [Step::Key("stages".into()), Step::Key(stage.name.clone())];
+            let path = here.into_iter().chain(fault.path.iter().cloned()).collect();
+            (self.source.clone(), Fault { path, ..fault })
+        })
+    }
+}
+
+impl StageTemplate {
+    fn check<'v>(&self, parameter: &impl Fn(&str) -> Option<&'v Value>) -> Checked {
+        let mut checked =
+            Checked { name: self.name.clone(), kind: None, stage: None, faults: Vec::new(), references: Vec::new() };
+        let misfits = self.uses.iter().filter_map(|used| used.misfit(parameter(&used.parameter)?));
+        checked.faults.extend(misfits);
+        let body = self.template.fill(parameter);
+        let Some((name, mut params)) = single_entry(body) else {
+            let message = format!("stage {} must be of exactly one kind", quote(&self.name));
+            let help = format!("write `{}: {{ kind: {{ parameters }} }}`", self.name);
+            checked.faults.push(Fault::key(&Vec::new(), message).help(help));
+            return checked;
+        };
+        let path = vec![Step::Key(name.clone())];
+        let Some(kind) = stages::kind(&name) else {
+            let fault = Fault::key(&path, format!("there is no stage kind {}", quote(&name)));
+            checked.faults.push(fault.suggest(&name, KINDS.iter().map(|kind| kind.name)));
+            return checked;
+        };
+        checked.kind = Some(kind);
+        let found = schema::check(&SCHEMAS[kind.name], &mut params, &path);
+        checked.references = found.references;
+        checked.faults.extend(found.faults);
+        if checked.faults.is_empty() {
+            match Stage::parse(kind.name, params) {
+                Ok(stage) => {
+                    checked.faults = semantics::check_stage(&stage);
+                    checked.stage = checked.faults.is_empty().then_some(stage);
+                }
+                Err(error) => {
+                    let inner = error.path().iter().filter_map(step);
+                    let message = format!("`{}`: {}", error.path(), error.inner());
+                    checked.faults.push(Fault::value(&path.into_iter().chain(inner).collect(), message));
+                }
+            }
+        }
+        checked
+    }
+}
+
+fn step(segment: &serde_path_to_error::Segment) -> Option<Step> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(Step::Index(*index)),
+        serde_path_to_error::Segment::Map { key } => Some(Step::Key(key.clone())),
+        serde_path_to_error::Segment::Enum { variant } => Some(Step::Key(variant.clone())),
+        serde_path_to_error::Segment::Unknown => None,
+    }
+}
+
+fn single_entry(body: Value) -> Option<(String, Value)> {
+    let Value::Object(map) = body else { return None };
+    let mut entries = map.into_iter();
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => Some(entry),
+        _ => None,
+    }
+}
+
+/// The map under `key`; absent and null are empty.
+fn section(map: &mut Map<String, Value>, key: &str, faults: &mut Vec<Fault>) -> Map<String, Value> {
+    match map.remove(key) {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(section)) => section,
+        Some(other) => {
+            let message = format!("`{key}`: expected a map, found {}", describe(&other));
+            faults.push(Fault::value(&vec![Step::Key(key.to_owned())], message));
+            Map::new()
+        }
+    }
+}
+
+/// Parameters are literals: a `${` in one would never be filled.
+pub(super) fn check_literal(value: &Value, path: &NodePath, faults: &mut Vec<Fault>) {
+    for used in Template::new(value, path, faults).uses(path) {
+        let message = format!("a parameter is a literal; `${{{}}}` is not filled here", used.parameter);
+        faults.push(Fault::value(&used.path, message).help("name both parameters in the stage"));
+    }
+}

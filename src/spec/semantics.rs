@@ -1,0 +1,283 @@
+//! What a schema cannot say: rules between the parameters of one stage, and between the stages of one pipeline.
+
+use std::sync::Arc;
+
+use super::{
+    diagnostic::{Fault, alternatives, nearest, quote},
+    locate::{NodePath, Step},
+    pipeline::Checked,
+};
+use crate::{
+    artifact::model::Pooling,
+    backbones::{self, Backbone},
+    stages::{ArtifactType, Stage, dataset, evaluate, extract_features, fine_tune, freeze_schedule, train_head},
+};
+
+/// A path inside a stage: `fine_tune.optimizer.sgd`.
+fn inside(path: &str) -> NodePath {
+    path.split('.').map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Index)).collect()
+}
+
+/// What is wrong with one stage by itself.
+pub fn check_stage(stage: &Stage) -> Vec<Fault> {
+    match stage {
+        Stage::Dataset(params) => check_dataset(params),
+        Stage::Augment(_) | Stage::FreezeSchedule(_) => Vec::new(),
+        Stage::ExtractFeatures(params) => check_extract_features(params),
+        Stage::TrainHead(params) => check_train_head(params),
+        Stage::FineTune(params) => check_fine_tune(params),
+        Stage::Evaluate(params) => check_evaluate(params),
+    }
+}
+
+fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    match (&params.image_folder, &params.table) {
+        (None, None) => {
+            faults.push(Fault::key(&inside("dataset"), "a dataset needs `image_folder` or `table`"));
+        }
+        (Some(_), Some(_)) => {
+            let message = "a dataset has either `image_folder` or `table`, not both";
+            faults.push(Fault::key(&inside("dataset.table"), message));
+        }
+        _ => {}
+    }
+    if let Some(split) = &params.split {
+        let sum = split.train + split.val + split.test;
+        if (sum - 1.0).abs() > 1e-6 {
+            // Rounded: a sum like 0.9999999999999999 is shown as people added it.
+            let message = format!("the fractions must sum to 1; these sum to {}", (sum * 1e6).round() / 1e6);
+            faults.push(Fault::key(&inside("dataset.split"), message));
+        }
+        if params.table.as_ref().is_some_and(|table| table.split.is_some()) {
+            let message = "the table has a `split` column; these fractions contradict it";
+            faults.push(Fault::key(&inside("dataset.split"), message).help("remove one of them"));
+        }
+    }
+    faults
+}
+
+fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
+    let mut faults = check_backbone("extract_features", &params.backbone, &params.weights);
+    if let (Some(backbone), Some(block)) = (backbones::find(&params.backbone), &params.block) {
+        if backbone.block_index(block).is_none() {
+            let message = format!("{} has no block {}", backbone.name, quote(block));
+            let fault = Fault::value(&inside("extract_features.block"), message);
+            faults.push(fault.suggest(block, backbone.block_names()));
+        }
+    }
+    faults
+}
+
+fn check_backbone(kind: &str, name: &str, weights: &str) -> Vec<Fault> {
+    let names = || backbones::all().iter().map(|backbone| backbone.name);
+    let Some(backbone) = backbones::find(name) else {
+        let fault = Fault::value(&inside(&format!("{kind}.backbone")), format!("there is no backbone {}", quote(name)));
+        return vec![fault.suggest(name, names())];
+    };
+    let published: Vec<&str> = backbone.published.iter().map(|p| p.name).chain(["none"]).collect();
+    if published.contains(&weights) || weights.contains(['/', '.']) {
+        return Vec::new();
+    }
+    let message = format!("there are no weights {} for {}", quote(weights), backbone.name);
+    let fault = Fault::value(&inside(&format!("{kind}.weights")), message);
+    let known = alternatives(&published);
+    vec![match nearest(weights, published) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault.help(format!("expected {known}, or the path of a .safetensors, .pth or .pt file")),
+    }]
+}
+
+fn check_train_head(params: &train_head::Params) -> Vec<Fault> {
+    if params.training.optimizer.lr().is_some() {
+        return Vec::new();
+    }
+    let message = "the optimizer needs its learning rate, `lr`";
+    vec![Fault::key(&inside("train_head.optimizer"), message)]
+}
+
+fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {
+    let own = [("backbone", params.backbone.is_some()), ("weights", params.weights.is_some())];
+    let taken_over =
+        own.into_iter().chain([("pooling", params.pooling.is_some()), ("hidden", !params.hidden.is_empty())]);
+    if params.start_from.is_some() {
+        let excess = taken_over.filter(|(_, given)| *given).map(|(name, _)| {
+            let message = format!("`{name}` comes from the model that `start_from` names");
+            Fault::key(&inside(&format!("fine_tune.{name}")), message).help("remove one of them")
+        });
+        return excess.collect();
+    }
+    match (&params.backbone, &params.weights) {
+        (Some(backbone), Some(weights)) => check_backbone("fine_tune", backbone, weights),
+        (None, None) => {
+            let fault = Fault::key(&inside("fine_tune"), "nothing says what to start from");
+            vec![fault.help("give `start_from`, or `backbone` and `weights`")]
+        }
+        (backbone, _) => {
+            let (given, missing) = if backbone.is_some() { ("backbone", "weights") } else { ("weights", "backbone") };
+            vec![Fault::key(&inside(&format!("fine_tune.{given}")), format!("`{given}` without `{missing}`"))]
+        }
+    }
+}
+
+fn check_evaluate(params: &evaluate::Params) -> Vec<Fault> {
+    let zeros = params.top_k.iter().enumerate().filter(|(_, k)| **k == 0);
+    zeros.map(|(i, _)| Fault::value(&inside(&format!("evaluate.top_k.{i}")), "`top_k`: k is at least 1")).collect()
+}
+
+/// What is wrong between the stages, as (stage, fault), and their topological order, ties in file order; no order when
+/// there is a cycle.
+pub fn check_graph(stages: &[Arc<Checked>]) -> (Vec<(usize, Fault)>, Option<Vec<usize>>) {
+    let mut faults = Vec::new();
+    let mut inputs: Vec<Vec<(usize, &NodePath)>> = vec![Vec::new(); stages.len()];
+    for (reader, stage) in stages.iter().enumerate() {
+        for reference in &stage.references {
+            let accepts = |made: ArtifactType| reference.accepts.iter().any(|name| name == made.name());
+            let Some(read) = stages.iter().position(|other| other.name == reference.target) else {
+                let message = format!("there is no stage {}", quote(&reference.target));
+                let fitting = stages.iter().filter(|s| s.kind.is_some_and(|kind| accepts(kind.makes)));
+                let names = fitting.map(|stage| stage.name.as_str());
+                faults.push((reader, Fault::value(&reference.path, message).suggest(&reference.target, names)));
+                continue;
+            };
+            inputs[reader].push((read, &reference.path));
+            if let Some(kind) = stages[read].kind.filter(|kind| !accepts(kind.makes)) {
+                let wanted: Vec<&str> = reference.accepts.iter().map(|name| with_article(name)).collect();
+                let message = format!(
+                    "`{}` needs {}; {} is {}",
+                    super::locate::dotted(&reference.path),
+                    wanted.join(" or "),
+                    quote(&reference.target),
+                    with_article(kind.makes.name()),
+                );
+                faults.push((reader, Fault::value(&reference.path, message)));
+            }
+        }
+    }
+    let order = topological(&inputs);
+    if order.is_none() {
+        faults.extend(cycles(stages, &inputs));
+    }
+    (faults, order)
+}
+
+fn with_article(artifact: &str) -> &str {
+    match artifact {
+        "dataset" => "a dataset",
+        "schedule" => "a schedule",
+        "model" => "a model",
+        other => other,
+    }
+}
+
+fn topological(inputs: &[Vec<(usize, &NodePath)>]) -> Option<Vec<usize>> {
+    let mut order = Vec::with_capacity(inputs.len());
+    let mut placed = vec![false; inputs.len()];
+    while order.len() < inputs.len() {
+        let ready = |&i: &usize| !placed[i] && inputs[i].iter().all(|(read, _)| placed[*read]);
+        let next = (0..inputs.len()).find(ready)?;
+        placed[next] = true;
+        order.push(next);
+    }
+    Some(order)
+}
+
+/// One fault a cycle, at the reference that closes it.
+fn cycles(stages: &[Arc<Checked>], inputs: &[Vec<(usize, &NodePath)>]) -> Vec<(usize, Fault)> {
+    let mut faults = Vec::new();
+    let mut done = vec![false; stages.len()];
+    for start in 0..stages.len() {
+        // Depth first along the references, without recursion: (stage, next input to follow).
+        let mut trail = vec![(start, 0)];
+        while let Some((stage, next)) = trail.last_mut() {
+            let (reader, followed) = (*stage, *next);
+            *next += 1;
+            let Some((read, path)) = inputs[reader].get(followed).filter(|_| !done[reader]) else {
+                done[reader] = true;
+                trail.pop();
+                continue;
+            };
+            if let Some(from) = trail.iter().position(|(on_trail, _)| on_trail == read) {
+                let around = trail[from..].iter().map(|(i, _)| *i).chain([*read]);
+                let names: Vec<&str> = around.map(|i| stages[i].name.as_str()).collect();
+                let fault = Fault::value(path, format!("cycle: {}", names.join(" -> ")));
+                faults.push((reader, fault.help("a stage cannot need what is made from it")));
+            } else if !done[*read] {
+                trail.push((*read, 0));
+            }
+        }
+    }
+    faults
+}
+
+/// The backbone that a stage's artifact stands on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackboneChoice {
+    pub backbone: &'static Backbone,
+    /// As written: a published name, `none`, or a path.
+    pub weights: String,
+    /// The last block that is used.
+    pub cut: String,
+    pub pooling: Pooling,
+    /// The `augment` stage whose views the asked stage itself reads (of an `extract_features` where it has no `images`).
+    pub images: String,
+}
+
+/// Follows `features`, `start_from` and `model` from `stage` to where the backbone is named. `None` when that leads nowhere.
+pub fn backbone_of<'s>(find: &impl Fn(&str) -> Option<&'s Stage>, stage: &str) -> Option<BackboneChoice> {
+    let mut name = stage;
+    let mut images: Option<&String> = None;
+    // A path through a sound pipeline is far shorter; a cycle ends here.
+    for _ in 0..1000 {
+        match find(name)? {
+            Stage::ExtractFeatures(params) => {
+                let cut = params.block.as_deref();
+                let images = images.unwrap_or(&params.images);
+                return choice(&params.backbone, &params.weights, cut, params.pooling, images);
+            }
+            Stage::TrainHead(params) => name = &params.features,
+            Stage::FineTune(params) => {
+                let images = *images.get_or_insert(&params.images);
+                match &params.start_from {
+                    Some(start) => name = start,
+                    None => {
+                        let (backbone, weights) = (params.backbone.as_ref()?, params.weights.as_ref()?);
+                        return choice(backbone, weights, None, params.pooling.unwrap_or_default(), images);
+                    }
+                }
+            }
+            Stage::Evaluate(params) => {
+                images = params.images.as_ref();
+                name = &params.model;
+            }
+            Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) => return None,
+        }
+    }
+    None
+}
+
+fn choice(name: &str, weights: &str, cut: Option<&str>, pooling: Pooling, images: &str) -> Option<BackboneChoice> {
+    let backbone = backbones::find(name)?;
+    let cut = cut.or(backbone.blocks.last().map(|block| block.name.as_str()))?.to_owned();
+    Some(BackboneChoice { backbone, weights: weights.to_owned(), cut, pooling, images: images.to_owned() })
+}
+
+/// Schedules against the backbones that they are used with, as (stage of the schedule, fault).
+pub fn check_schedules(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
+    let find = |name: &str| stages.iter().find(|s| s.name == name).and_then(|s| s.stage.as_ref());
+    let mut faults = Vec::new();
+    for stage in stages {
+        let Some(Stage::FineTune(params)) = &stage.stage else { continue };
+        let Some(index) = stages.iter().position(|s| s.name == params.schedule) else { continue };
+        let Some(Stage::FreezeSchedule(schedule)) = &stages[index].stage else { continue };
+        let Some(choice) = backbone_of(&find, &stage.name) else { continue };
+        let misfits = freeze_schedule::resolve(schedule, choice.backbone, &choice.cut, params.optimizer).err();
+        for misfit in misfits.unwrap_or_default() {
+            let path = inside(format!("freeze_schedule.{}", misfit.path).trim_end_matches('.'));
+            let mut fault = Fault::value(&path, misfit.message);
+            fault.help = misfit.nearest.map(|near| format!("did you mean `{near}`?"));
+            faults.push((index, fault));
+        }
+    }
+    faults
+}
