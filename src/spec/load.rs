@@ -37,7 +37,7 @@ pub fn load(path: &Path, overrides: &[(String, String)], project: Option<&Path>)
             let notices = loader.problems.locate().0.iter().map(Diagnostic::one_line).collect();
             Ok(Experiment { notices, ..experiment })
         }
-        _ => Err(loader.problems.locate()),
+        _ => Err(loader.problems.errors().locate()),
     }
 }
 
@@ -105,8 +105,10 @@ impl Loader {
         })?;
         let text = String::from_utf8(bytes)
             .map_err(|error| format!("this is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))?;
-        self.sources.push((path.to_owned(), text.clone()));
-        let source = Arc::new(Source { path: path.to_owned(), text });
+        // The parser counts the mark as a column, which would end the document at the second line.
+        let read = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+        let source = Arc::new(Source { path: path.to_owned(), text: read });
+        self.sources.push((path.to_owned(), text));
         Ok(yaml::read(&source, &mut self.problems).map(|tree| (source, tree)))
     }
 

@@ -51,6 +51,7 @@ pub enum At {
 pub struct Source {
     /// Absolute; `-S key` for a value from the command line.
     pub path: PathBuf,
+    /// Without a byte order mark.
     pub text: String,
 }
 
@@ -71,8 +72,7 @@ impl Source {
         message: String,
         help: Option<String>,
     ) -> Diagnostic {
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
-        let source_line = text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        let source_line = self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
         let width = token_width(&source_line, column);
         Diagnostic { severity, file: self.path.clone(), line, column, width, message, help, source_line }
     }

@@ -33,7 +33,7 @@ mistakes! {
     duplicate_key: PIPELINE, "epochs: 25" => "epochs: 25, epochs: 30";
     duplicate_stage: PIPELINE, "  score:" => "  probe: { evaluate: { model: tuned } }\n  score:";
     wrong_type: PIPELINE, "epochs: 25" => "epochs: many";
-    wrong_type_in_a_parameter: PIPELINE, "head_lr: 0.01" => "head_lr: 0.01, momentum: high";
+    wrong_type_in_a_parameter: PIPELINE, "backbone: resnet18" => "backbone: 18";
     wrong_type_of_a_container: PIPELINE, "split: { train: 0.6, val: 0.2, test: 0.2 }" => "split: [0.6, 0.2, 0.2]";
     number_for_text: PIPELINE, "images: photos" => "images: 3";
     missing_key: PIPELINE, "epochs: 25, optimizer: { sgd: { lr: \"${head_lr}\", momentum: 0.9 } }" => "epochs: 25";
@@ -158,6 +158,6 @@ fn as_json() {
     let project = Project::edited(PIPELINE, "momentum: 0.9", "momentun: 0.9");
     let json = project.experiment().unwrap_err().to_json();
     assert_eq!(json[0]["severity"], "error");
-    assert_eq!((&json[0]["line"], &json[0]["column"], &json[0]["width"]), (&7.into(), &102.into(), &8.into()));
+    assert_eq!((&json[0]["line"], &json[0]["column"], &json[0]["width"]), (&7.into(), &99.into(), &8.into()));
     assert_eq!(json[0]["help"], "did you mean `momentum`?");
 }

@@ -140,7 +140,7 @@ fn byte_order_marks_and_windows_line_ends_do_not_matter() {
     Project::new(&[("p.yaml", &text)]).load("p.yaml", &[]).unwrap_or_else(|e| panic!("{e}"));
     let broken = text.replace("momentum", "momentun");
     let error = Project::new(&[("p.yaml", &broken)]).load("p.yaml", &[]).unwrap_err();
-    assert_eq!((error.0[0].line, error.0[0].column, error.0[0].width), (6, 102, 8));
+    assert_eq!((error.0[0].line, error.0[0].column, error.0[0].width), (6, 99, 8));
 }
 
 #[test]
