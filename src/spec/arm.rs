@@ -97,16 +97,17 @@ impl Arm {
             complete = false;
         }
         let checked = self.pipeline.check(&values);
-        let (mut faults, order) = semantics::check_graph(&checked);
+        let own = checked.iter().enumerate().flat_map(|(i, stage)| stage.faults.iter().map(move |fault| (i, fault)));
+        let mut faults: Vec<(usize, Fault)> = own.map(|(i, fault)| (i, fault.clone())).collect();
+        let (between, order) = semantics::check_graph(&checked);
+        faults.extend(between);
         if order.is_some() {
             faults.extend(semantics::check_schedules(&checked));
         }
-        let own = checked.iter().enumerate().flat_map(|(i, stage)| stage.faults.iter().map(move |fault| (i, fault)));
-        faults.extend(own.map(|(i, fault)| (i, fault.clone())));
         let sound = complete && faults.is_empty();
         for (stage, fault) in faults {
             let (source, fault) = self.pipeline.place(stage, fault, &|name| self.origin(name, assignment));
-            problems.add(&source, fault);
+            problems.add_first(&source, fault);
         }
         let stages = order?.into_iter().map(|i| checked[i].stage.clone().map(|stage| (checked[i].name.clone(), stage)));
         let stages = stages.collect::<Option<Vec<_>>>()?;

@@ -179,6 +179,15 @@ impl Problems {
         self.push(Severity::Error, source, fault);
     }
 
+    /// Adds it unless something is already said about this value: the first thing said is the cause.
+    pub fn add_first(&mut self, source: &Arc<Source>, fault: Fault) {
+        let same_place = |known: &Fault| known.at == At::Value && known.path == fault.path;
+        let known = self.found.iter().any(|(_, of, known)| of.path == source.path && same_place(known));
+        if fault.at != At::Value || !known {
+            self.add(source, fault);
+        }
+    }
+
     pub fn notice(&mut self, source: &Arc<Source>, fault: Fault) {
         self.push(Severity::Notice, source, fault);
     }
@@ -191,6 +200,13 @@ impl Problems {
         if self.seen.insert((source.path.clone(), fault.clone())) {
             self.found.push((severity, source.clone(), fault));
         }
+    }
+
+    /// Whether something is wrong with this file.
+    pub fn any_in(&self, source: &Source) -> bool {
+        let of =
+            |(severity, of, _): &(Severity, Arc<Source>, Fault)| *severity == Severity::Error && of.path == source.path;
+        self.found.iter().any(of)
     }
 
     /// Whether any of them is an error.

@@ -20,7 +20,7 @@ use super::{
 use crate::stages::{self, KINDS, Kind, Stage};
 
 /// Far more than any pipeline has.
-const MOST_STAGES: usize = 1000;
+pub(super) const MOST_STAGES: usize = 1000;
 
 static SCHEMAS: LazyLock<HashMap<&'static str, Value>> =
     LazyLock::new(|| KINDS.iter().map(|kind| (kind.name, (kind.schema)())).collect());
@@ -59,6 +59,14 @@ pub(super) struct Checked {
     pub stage: Option<Stage>,
     pub faults: Vec<Fault>,
     pub references: Vec<Reference>,
+}
+
+impl Checked {
+    /// The stage that the parameter `role` names, also where other parameters are faulty.
+    pub fn refers(&self, role: &str) -> Option<&str> {
+        let named = |reference: &&Reference| reference.path.last() == Some(&Step::Key(role.to_owned()));
+        self.references.iter().find(named).map(|reference| reference.target.as_str())
+    }
 }
 
 impl Pipeline {

@@ -45,7 +45,7 @@ mistakes! {
     wrong_pair: PIPELINE, "{ sgd: { lr: \"${head_lr}\", momentum: 0.9 } }" => "{ adam: { lr: \"${head_lr}\", betas: [0.9] } }";
     unknown_reference: PIPELINE, "model: tuned" => "model: tunned";
     unknown_reference_without_a_near_name: PIPELINE, "model: tuned" => "model: best";
-    cycle: PIPELINE, "start_from: probe" => "start_from: again";
+    cycle: PIPELINE, "start_from: probe, schedule: thaw } }" => "start_from: again, schedule: thaw } }\n  again:    { fine_tune: { images: views, start_from: tuned, schedule: thaw } }";
     wrong_artifact: PIPELINE, "model: tuned" => "model: views";
     unknown_block: PIPELINE, "[layer4, head]" => "[layer5, head]";
     unknown_block_of_features: PIPELINE, "weights: \"${weights}\" }" => "weights: \"${weights}\", block: layre3 }";
