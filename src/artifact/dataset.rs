@@ -41,6 +41,13 @@ pub struct Image {
     pub split: Split,
 }
 
+impl Image {
+    /// The `id` of a file with this content.
+    pub fn id_of(bytes: &[u8]) -> String {
+        blake3::hash(bytes).to_hex()[..32].to_string()
+    }
+}
+
 /// A file that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {

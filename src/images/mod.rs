@@ -1,3 +1,31 @@
-//! Decoding, resizing and transforming images (rayon across images). No tch.
+//! From files to prepared pixels: [`decode`], [`resize`], [`transforms`]. No tch; who calls decides on the threads.
 
+pub mod decode;
+pub mod resize;
 pub mod transforms;
+
+#[cfg(test)]
+mod tests;
+
+/// Most pixels an image may have, decoded or resized: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
+pub const MAX_PIXELS: u64 = 178_956_970;
+
+/// A decoded image: `pixels` is u8, [height, width, 3], RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb {
+    pub width: u32,
+    pub height: u32,
+    pub pixels: Vec<u8>,
+}
+
+impl Rgb {
+    /// A black image.
+    pub fn black(width: u32, height: u32) -> Rgb {
+        Rgb { width, height, pixels: vec![0; width as usize * height as usize * 3] }
+    }
+
+    /// Bytes of one row.
+    pub fn stride(&self) -> usize {
+        self.width as usize * 3
+    }
+}

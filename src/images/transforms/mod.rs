@@ -1,21 +1,230 @@
-//! placeholder
-use crate::artifact::model::Normalization;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+//! The transforms an `augment` stage applies. In YAML a transform is its bare name or a map of one key; what is serialised is
+//! always the map, with every default filled in, so that a recipe does not depend on how it was written.
+//!
+//! A new transform is one file here, which implements [`Step`], and one line in [`registry!`].
 
-/// One step from a decoded image to a prepared one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub enum Transform {
-    Resize,
+use std::{borrow::Cow, fmt};
+
+use anyhow::{Context, Result, ensure};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
+
+use super::{
+    Rgb,
+    resize::{Interpolation, resize as resize_to},
+};
+use crate::{artifact::model::Normalization, rng::Draws};
+
+mod center_crop;
+mod horizontal_flip;
+mod normalize;
+mod random_resized_crop;
+mod resize;
+
+pub use center_crop::CenterCrop;
+pub use horizontal_flip::HorizontalFlip;
+pub use normalize::Normalize;
+pub use random_resized_crop::RandomResizedCrop;
+pub use resize::{Resize, Size};
+
+/// What every transform can do.
+trait Step {
+    /// What its bare name means; `None` where it needs parameters.
+    fn alone() -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Whether its result depends on draws.
+    fn draws(&self) -> bool {
+        false
+    }
+
+    /// The transformed image. `size` is the stage's; `draws` is a stream of this (seed, image, view, step) alone.
+    fn apply(&self, image: Rgb, size: u32, draws: &mut Draws) -> Result<Rgb>;
+}
+
+/// Expands to everything that must list all transforms once.
+macro_rules! registry {
+    ($($name:literal: $variant:ident;)*) => {
+        /// One step from a decoded image to a prepared one.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub enum Transform { $(#[serde(rename = $name)] $variant($variant)),* }
+
+        impl Transform {
+            /// Every name, in the order it is listed to people.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// What people call it.
+            pub fn name(&self) -> &'static str {
+                match self { $(Transform::$variant(_) => $name),* }
+            }
+
+            fn step(&self) -> &dyn Step {
+                match self { $(Transform::$variant(step) => step),* }
+            }
+
+            fn alone(name: &str) -> Option<Transform> {
+                match name {
+                    $($name => $variant::alone().map(Transform::$variant),)*
+                    _ => None,
+                }
+            }
+
+            fn with_parameters<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Transform, A::Error> {
+                match name {
+                    $($name => map.next_value().map(Transform::$variant),)*
+                    _ => Err(A::Error::unknown_variant(name, Transform::NAMES)),
+                }
+            }
+
+            fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+                vec![$(($name, generator.subschema_for::<$variant>())),*]
+            }
+        }
+    };
+}
+
+registry! {
+    "resize": Resize;
+    "center_crop": CenterCrop;
+    "random_resized_crop": RandomResizedCrop;
+    "horizontal_flip": HorizontalFlip;
+    "normalize": Normalize;
 }
 
 impl Transform {
     /// `Some` for `normalize`: the given constants, or `None` inside for the backbone's own.
     pub fn normalization(&self) -> Option<Option<Normalization>> {
-        None
+        match self {
+            Transform::Normalize(Normalize::Backbone) => Some(None),
+            Transform::Normalize(Normalize::Given(constants)) => Some(Some(*constants)),
+            _ => None,
+        }
     }
+
     /// Whether its result depends on draws.
     pub fn draws(&self) -> bool {
-        false
+        self.step().draws()
     }
 }
+
+/// Whether `transforms` can stand in this order: `normalize`, if there, is last.
+///
+/// # Errors
+/// In words, for the person who wrote the list.
+pub fn check_order(transforms: &[Transform]) -> Result<(), String> {
+    let before_last = transforms.len().saturating_sub(1);
+    match transforms[..before_last].iter().position(|t| t.normalization().is_some()) {
+        Some(at) => Err(format!("`normalize` must be the last transform; `{}` follows it", transforms[at + 1].name())),
+        None => Ok(()),
+    }
+}
+
+/// What the draws on one prepared copy of an image are keyed by.
+#[derive(Debug, Clone, Copy)]
+pub struct DrawKey<'a> {
+    /// The augment stage's seed.
+    pub seed: u64,
+    /// [`Image::id`](crate::artifact::Image::id).
+    pub image: &'a str,
+    pub view: u32,
+}
+
+/// Applies `transforms` in order; no transforms at all mean a bilinear resize to `size` x `size`.
+///
+/// Every step draws from its own stream, keyed by (seed, image, view, its name); the second `horizontal_flip` of a list by
+/// `horizontal_flip 2`, and so on.
+///
+/// # Errors
+/// When what comes out is not `size` x `size` pixels: nothing is resized behind a person's back.
+pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>) -> Result<Rgb> {
+    if transforms.is_empty() {
+        return resize_to(&image, size, size, Interpolation::Bilinear);
+    }
+    let mut image = image;
+    for (position, transform) in transforms.iter().enumerate() {
+        let name = transform.name();
+        let purpose = match transforms[..position].iter().filter(|t| t.name() == name).count() {
+            0 => Cow::Borrowed(name),
+            earlier => Cow::Owned(format!("{name} {}", earlier + 1)),
+        };
+        let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), &purpose);
+        image = transform.step().apply(image, size, &mut draws).with_context(|| format!("`{name}`"))?;
+    }
+    ensure!(
+        image.width == size && image.height == size,
+        "the transforms give {} x {} pixels, the stage's `size` is {size}: end with `center_crop: {size}`, \
+         `resize: [{size}, {size}]` or `random_resized_crop`",
+        image.width,
+        image.height
+    );
+    Ok(image)
+}
+
+impl<'de> Deserialize<'de> for Transform {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transform, D::Error> {
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// Reads a bare name or a map of one key, so that errors keep their place inside the parameters.
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = Transform;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a transform, or a map of one name to its parameters")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Transform, E> {
+        match Transform::alone(name) {
+            Some(transform) => Ok(transform),
+            None if Transform::NAMES.contains(&name) => {
+                Err(E::custom(format!("`{name}` needs parameters, for example `{name}: 224`")))
+            }
+            None => Err(E::unknown_variant(name, Transform::NAMES)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Transform, A::Error> {
+        let name: String = map.next_key()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let transform = Transform::with_parameters(&name, &mut map)?;
+        match map.next_key::<String>()? {
+            None => Ok(transform),
+            Some(second) => Err(A::Error::custom(format!(
+                "`{name}` and `{second}` in one item; every transform is a list item of its own"
+            ))),
+        }
+    }
+}
+
+impl JsonSchema for Transform {
+    fn schema_name() -> Cow<'static, str> {
+        "Transform".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let alone: Vec<&str> =
+            Transform::NAMES.iter().copied().filter(|name| Transform::alone(name).is_some()).collect();
+        let mut forms = vec![json_schema!({ "type": "string", "enum": alone })];
+        forms.extend(Transform::schemas(generator).into_iter().map(|(name, parameters)| {
+            json_schema!({
+                "type": "object",
+                "properties": { name: parameters },
+                "required": [name],
+                "additionalProperties": false
+            })
+        }));
+        json_schema!({ "description": "One step from a decoded image to a prepared one.", "anyOf": forms })
+    }
+}
+
+#[cfg(test)]
+mod tests;

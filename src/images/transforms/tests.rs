@@ -1,0 +1,107 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn parse(value: Value) -> Result<Transform, String> {
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+fn canonical(value: Value) -> Value {
+    let transform = parse(value).unwrap();
+    let full = serde_json::to_value(&transform).unwrap();
+    assert_eq!(parse(full.clone()).unwrap(), transform, "{full} reads back as itself");
+    full
+}
+
+fn gradient(width: u32, height: u32) -> Rgb {
+    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, (x ^ y) as u8])).collect();
+    Rgb { width, height, pixels }
+}
+
+const KEY: DrawKey<'_> = DrawKey { seed: 3, image: "00ff", view: 1 };
+
+#[test]
+fn short_and_long_forms_are_one_recipe() {
+    let resize = json!({ "resize": { "size": 256, "interpolation": "bilinear" } });
+    assert_eq!(canonical(json!({ "resize": 256 })), resize);
+    assert_eq!(canonical(json!({ "resize": { "size": 256 } })), resize);
+    let exact = json!({ "resize": { "size": [20, 30], "interpolation": "bilinear" } });
+    assert_eq!(canonical(json!({ "resize": [20, 30] })), exact);
+    assert_eq!(canonical(json!({ "center_crop": 224 })), json!({ "center_crop": 224 }));
+    assert_eq!(canonical(json!("horizontal_flip")), json!({ "horizontal_flip": { "p": 0.5 } }));
+    assert_eq!(canonical(json!("normalize")), json!({ "normalize": "backbone" }));
+    let given = json!({ "normalize": { "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25] } });
+    assert_eq!(canonical(given.clone()), given);
+    let crop = json!({ "random_resized_crop": {
+        "size": null, "scale": [0.08, 1.0], "ratio": [0.75, 4.0 / 3.0], "interpolation": "bilinear"
+    } });
+    assert_eq!(canonical(json!("random_resized_crop")), crop);
+    assert_eq!(canonical(json!({ "random_resized_crop": {} })), crop);
+}
+
+#[test]
+fn mistakes_are_said_in_words() {
+    let wrong = |value: Value| parse(value).unwrap_err();
+    assert!(wrong(json!("flip")).contains("unknown variant `flip`, expected one of `resize`"));
+    assert!(wrong(json!({ "flip": {} })).contains("unknown variant `flip`"));
+    assert!(wrong(json!("center_crop")).contains("`center_crop` needs parameters"));
+    assert!(wrong(json!({})).contains("a map of one name"));
+    assert!(wrong(json!({ "horizontal_flip": { "q": 1 } })).contains("unknown field `q`"));
+    assert!(wrong(json!({ "horizontal_flip": { "p": 1.5 } })).contains("`p` is 1.5"));
+    assert!(wrong(json!({ "center_crop": 3, "resize": 4 })).contains("a list item of its own"));
+    assert!(wrong(json!({ "random_resized_crop": { "scale": [0.5, 0.2] } })).contains("`scale` is [0.5, 0.2]"));
+    assert!(wrong(json!({ "normalize": { "mean": [0, 0, 0], "std": [1, 0, 1] } })).contains("above 0"));
+}
+
+#[test]
+fn normalize_is_last() {
+    let list = |value: Value| serde_json::from_value::<Vec<Transform>>(value).unwrap();
+    assert!(check_order(&[]).is_ok());
+    assert!(check_order(&list(json!([{ "resize": 8 }, "normalize"]))).is_ok());
+    let error = check_order(&list(json!(["normalize", { "resize": 8 }]))).unwrap_err();
+    assert_eq!(error, "`normalize` must be the last transform; `resize` follows it");
+}
+
+#[test]
+fn the_schema_offers_what_deserialising_takes() {
+    let schema = schemars::schema_for!(Transform).to_value();
+    let forms = schema["anyOf"].as_array().unwrap();
+    assert_eq!(forms[0]["enum"], json!(["random_resized_crop", "horizontal_flip", "normalize"]));
+    let named: Vec<&str> = forms[1..].iter().map(|form| form["required"][0].as_str().unwrap()).collect();
+    assert_eq!(named, Transform::NAMES);
+    assert!(forms[1..].iter().all(|form| form["additionalProperties"] == json!(false)));
+}
+
+#[test]
+fn what_comes_out_has_the_stage_size_or_is_an_error() {
+    let list = |value: Value| serde_json::from_value::<Vec<Transform>>(value).unwrap();
+    let image = gradient(40, 30);
+    assert_eq!(prepare(image.clone(), &[], 16, KEY).unwrap().width, 16);
+    for good in [json!([{ "resize": 20 }, { "center_crop": 16 }]), json!(["random_resized_crop", "horizontal_flip"])] {
+        let prepared = prepare(image.clone(), &list(good), 16, KEY).unwrap();
+        assert_eq!((prepared.width, prepared.height, prepared.pixels.len()), (16, 16, 16 * 16 * 3));
+    }
+    let error = prepare(image, &list(json!([{ "resize": 16 }])), 16, KEY).unwrap_err().to_string();
+    assert!(error.starts_with("the transforms give 21 x 16 pixels, the stage's `size` is 16"), "{error}");
+}
+
+#[test]
+fn draws_depend_on_image_view_and_seed_and_nothing_else() {
+    let steps = [Transform::alone("random_resized_crop").unwrap(), Transform::alone("horizontal_flip").unwrap()];
+    let with = |key| prepare(gradient(50, 50), &steps, 12, key).unwrap();
+    assert_eq!(with(KEY), with(KEY));
+    assert_ne!(with(KEY), with(DrawKey { view: 2, ..KEY }));
+    assert_ne!(with(KEY), with(DrawKey { image: "00fe", ..KEY }));
+    assert_ne!(with(KEY), with(DrawKey { seed: 4, ..KEY }));
+}
+
+#[test]
+fn repeated_transforms_draw_for_themselves() {
+    let flip = Transform::alone("horizontal_flip").unwrap();
+    let image = Rgb { width: 2, height: 2, pixels: (0..12).collect() };
+    let flipped =
+        |steps: &[Transform], view| prepare(image.clone(), steps, 2, DrawKey { view, ..KEY }).unwrap() != image;
+    let once = (0..400).filter(|&view| flipped(std::slice::from_ref(&flip), view)).count();
+    let twice = (0..400).filter(|&view| flipped(&[flip.clone(), flip.clone()], view)).count();
+    assert!((160..240).contains(&once) && (160..240).contains(&twice), "{once} {twice}");
+}

@@ -1,0 +1,157 @@
+//! `image_folder`: classes, and perhaps splits, from the names of folders.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Candidate, Found, list_some, split_name};
+use crate::artifact::Split;
+
+/// Endings that say "image"; other files in a class folder are ignored, with a note. Formats that are not read yet are among
+/// them, so that such a file is reported as unreadable instead of going unnoticed.
+const ENDINGS: [&str; 14] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "heic", "avif"];
+
+/// Every image below `root`.
+pub(super) fn scan(root: &Path) -> Result<Found> {
+    let top = Folder::read(root)?;
+    let mut scan = Scan { root, candidates: Vec::new(), ignored: Vec::new(), empty: Vec::new() };
+    let mut notes = Vec::new();
+    match splits(&top.folders)? {
+        Some(splits) => {
+            for (name, split) in splits {
+                let folder = Folder::read(&root.join(&name))?;
+                scan.classes(&name, &folder, Some(split))?;
+                scan.ignored.extend(folder.files);
+            }
+            for missing in Split::ALL.iter().filter(|s| scan.candidates.iter().all(|c| c.split != Some(**s))) {
+                notes.push(format!("no {} images: {} has no such folder with images", missing.name(), root.display()));
+            }
+        }
+        None => scan.classes("", &top, None)?,
+    }
+    ensure!(
+        !scan.candidates.is_empty(),
+        "no images in {}: expected {}/<class>/*.jpg (or .png), or the same below train, val and test",
+        root.display(),
+        root.display()
+    );
+    // A class may be absent from val or test; that it has no image in any split is a mistake.
+    let present: BTreeSet<&str> = scan.candidates.iter().map(|c| c.label.as_str()).collect();
+    let empty: Vec<&String> = scan.empty.iter().filter(|name| !present.contains(name.as_str())).collect();
+    ensure!(empty.is_empty(), "class folders without images: {}; fill or remove them", list_some(&empty));
+    scan.ignored.extend(top.files);
+    if !scan.ignored.is_empty() {
+        scan.ignored.sort();
+        notes.push(format!(
+            "{} files are no images by their ending, or in no class folder, and were ignored: {}",
+            scan.ignored.len(),
+            list_some(&scan.ignored.iter().map(|path| path.display()).collect::<Vec<_>>())
+        ));
+    }
+    let classes = present.into_iter().map(str::to_string).collect();
+    Ok(Found { classes, candidates: scan.candidates, notes })
+}
+
+/// The split each top folder stands for, when that is what the top folders are. A lone `train` beside other names is a
+/// class; two split names beside others are more likely a mistake than classes.
+fn splits(folders: &[String]) -> Result<Option<Vec<(String, Split)>>> {
+    let named: Vec<(String, Split)> = folders.iter().filter_map(|f| Some((f.clone(), split_name(f)?))).collect();
+    if named.len() == folders.len() && !named.is_empty() {
+        for split in Split::ALL {
+            let same: Vec<&String> = named.iter().filter(|(_, s)| *s == split).map(|(name, _)| name).collect();
+            ensure!(same.len() < 2, "{} all mean the {} split; keep one", list_some(&same), split.name());
+        }
+        return Ok(Some(named));
+    }
+    if named.len() >= 2 {
+        let others: Vec<&String> = folders.iter().filter(|f| split_name(f).is_none()).collect();
+        let named: Vec<&String> = named.iter().map(|(name, _)| name).collect();
+        bail!(
+            "folders {} look like splits, but beside them is {}; move it away",
+            list_some(&named),
+            list_some(&others)
+        );
+    }
+    Ok(None)
+}
+
+struct Scan<'a> {
+    root: &'a Path,
+    candidates: Vec<Candidate>,
+    ignored: Vec<PathBuf>,
+    empty: Vec<String>,
+}
+
+impl Scan<'_> {
+    fn classes(&mut self, below: &str, folder: &Folder, split: Option<Split>) -> Result<()> {
+        for class in &folder.folders {
+            let before = self.candidates.len();
+            let path = self.root.join(below).join(class);
+            self.class(&path, class, split, &mut Vec::new())?;
+            if self.candidates.len() == before {
+                self.empty.push(class.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn class(&mut self, path: &Path, class: &str, split: Option<Split>, parents: &mut Vec<PathBuf>) -> Result<()> {
+        let real = path.canonicalize().with_context(|| format!("reading {}", path.display()))?;
+        ensure!(!parents.contains(&real), "{} is a symbolic link to a folder above it", path.display());
+        parents.push(real);
+        let folder = Folder::read(path)?;
+        for file in folder.files {
+            let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+            if !ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) {
+                self.ignored.push(file);
+                continue;
+            }
+            let relative = file.strip_prefix(self.root).unwrap_or(&file);
+            let relative =
+                relative.to_str().with_context(|| format!("the name of {} is not UTF-8; rename it", file.display()))?;
+            self.candidates.push(Candidate { path: relative.to_string(), label: class.to_string(), split });
+        }
+        for name in folder.folders {
+            self.class(&path.join(name), class, split, parents)?;
+        }
+        parents.pop();
+        Ok(())
+    }
+}
+
+/// What is in a folder, without hidden entries, sorted.
+struct Folder {
+    folders: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+impl Folder {
+    fn read(path: &Path) -> Result<Folder> {
+        let mut folder = Folder { folders: Vec::new(), files: Vec::new() };
+        let reading = || format!("reading {}", path.display());
+        for entry in fs::read_dir(path).with_context(reading)? {
+            let entry = entry.with_context(reading)?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let file = entry.path();
+            let kind = fs::metadata(&file).with_context(|| format!("reading {}", file.display()))?;
+            if kind.is_dir() {
+                let name = name.to_str();
+                let name = name.with_context(|| format!("the name of {} is not UTF-8; rename it", file.display()))?;
+                folder.folders.push(name.to_string());
+            } else {
+                folder.files.push(file);
+            }
+        }
+        folder.folders.sort();
+        folder.files.sort();
+        Ok(folder)
+    }
+}
