@@ -10,9 +10,10 @@ use super::{
 use crate::{
     artifact::model::Pooling,
     backbones::{self, Backbone},
+    images::transforms::check_order,
     stages::{
-        ArtifactType, Stage, dataset, evaluate, extract_features, fine_tune, freeze_schedule, optimizer::Optimizer,
-        train_head,
+        ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule,
+        optimizer::Optimizer, train_head,
     },
 };
 
@@ -25,7 +26,8 @@ fn inside(path: &str) -> NodePath {
 pub fn check_stage(stage: &Stage) -> Vec<Fault> {
     match stage {
         Stage::Dataset(params) => check_dataset(params),
-        Stage::Augment(_) | Stage::FreezeSchedule(_) => Vec::new(),
+        Stage::Augment(params) => check_augment(params),
+        Stage::FreezeSchedule(_) => Vec::new(),
         Stage::ExtractFeatures(params) => check_extract_features(params),
         Stage::TrainHead(params) => check_train_head(params),
         Stage::FineTune(params) => check_fine_tune(params),
@@ -58,6 +60,12 @@ fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
         }
     }
     faults
+}
+
+fn check_augment(params: &augment::Params) -> Vec<Fault> {
+    let lists = [("augment.train", &params.train), ("augment.eval", &params.eval)];
+    let wrong = lists.into_iter().filter_map(|(path, list)| Some((path, check_order(list).err()?)));
+    wrong.map(|(path, message)| Fault::key(&inside(path), message)).collect()
 }
 
 fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {

@@ -51,6 +51,10 @@ mistakes! {
     unknown_block_of_features: PIPELINE, "weights: \"${weights}\" }" => "weights: \"${weights}\", block: layre3 }";
     unknown_backbone: PIPELINE, "backbone: resnet18" => "backbone: resnet81";
     unknown_weights: PIPELINE, "weights: imagenet" => "weights: imagnet";
+    unknown_transform: PIPELINE, "size: 224" => "size: 224, train: [random_resize_crop, { centre_crop: 3 }]";
+    transform_without_its_settings: PIPELINE, "size: 224" => "size: 224, eval: [resize]";
+    transform_with_wrong_settings: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: big }, { resize: { siz: 3 } }, { center_crop: 224, resize: 2 }, 7, { resize: [1, 2, 3] }, { normalize: imagenet }]";
+    transforms_out_of_order: PIPELINE, "size: 224" => "size: 224, eval: [normalize, { resize: 256 }]";
     undeclared_parameter: PIPELINE, "size: 224" => "size: \"${sise}\", seed: \"${view}\"";
     malformed_interpolation: PIPELINE, "size: 224" => "size: \"${views * 2}\"";
     parameter_that_is_no_literal: PIPELINE, "lr: 0.001" => "lr: \"${head_lr}\"";
