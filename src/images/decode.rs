@@ -132,7 +132,11 @@ fn complete(width: u32, height: u32, pixels: Vec<u8>) -> Result<Rgb> {
 }
 
 fn grey_to_rgb(grey: &[u8]) -> Vec<u8> {
-    grey.iter().flat_map(|&value| [value; 3]).collect()
+    let mut rgb = vec![0; grey.len() * 3];
+    for (pixel, &value) in rgb.as_chunks_mut().0.iter_mut().zip(grey) {
+        *pixel = [value; 3];
+    }
+    rgb
 }
 
 /// `colour` over white at `alpha`, rounded to nearest.

@@ -78,47 +78,49 @@ impl Arm {
     }
 
     pub(super) fn resolve_into(&self, assignment: &Params, problems: &mut Problems) -> Option<Resolved> {
-        let mut params = Params::new();
+        let declared = &self.pipeline.params;
+        let mut values = Vec::with_capacity(declared.len());
         let mut complete = true;
-        for name in self.pipeline.params.keys() {
-            match assignment.get(name).or_else(|| self.params.get(name)) {
-                Some(value) => {
-                    params.insert(name.clone(), value.clone());
-                }
-                None => {
-                    let message = format!("no value is chosen for {} in arm {}", quote(name), quote(&self.name));
-                    let (source, path) = self.origin(name, assignment)?;
-                    problems.add(&source, Fault::value(&path, message));
-                    complete = false;
-                }
+        for name in declared.keys() {
+            let value = assignment.get(name).or_else(|| self.params.get(name));
+            if value.is_none() {
+                let message = format!("no value is chosen for {} in arm {}", quote(name), quote(&self.name));
+                let (source, path) = self.origin(name, assignment)?;
+                problems.add(&source, Fault::value(&path, message));
+                complete = false;
             }
+            values.push(value.unwrap_or(&Value::Null));
         }
-        for name in assignment.keys().filter(|name| !self.pipeline.params.contains_key(*name)) {
+        for name in assignment.keys().filter(|name| !declared.contains_key(*name)) {
             let message = format!("{} is not a parameter of this pipeline", quote(name));
             problems.add(&self.pipeline.source, Fault::key(&vec![Step::Key("params".into())], message));
             complete = false;
         }
-        let checked = self.pipeline.check(&|name| params.get(name));
-        let (mut faults, order) = semantics::check_graph(&checked);
+        let checked = self.pipeline.check(&values);
+        let own = checked.iter().enumerate().flat_map(|(i, stage)| stage.faults.iter().map(move |fault| (i, fault)));
+        let mut faults: Vec<(usize, Fault)> = own.map(|(i, fault)| (i, fault.clone())).collect();
+        let (between, order) = semantics::check_graph(&checked);
+        faults.extend(between);
         if order.is_some() {
             faults.extend(semantics::check_schedules(&checked));
         }
-        let own = checked.iter().enumerate().flat_map(|(i, stage)| stage.faults.iter().map(move |fault| (i, fault)));
-        faults.extend(own.map(|(i, fault)| (i, fault.clone())));
         let sound = complete && faults.is_empty();
         for (stage, fault) in faults {
             let (source, fault) = self.pipeline.place(stage, fault, &|name| self.origin(name, assignment));
-            problems.add(&source, fault);
+            problems.add_first(&source, fault);
         }
         let stages = order?.into_iter().map(|i| checked[i].stage.clone().map(|stage| (checked[i].name.clone(), stage)));
         let stages = stages.collect::<Option<Vec<_>>>()?;
+        let params = declared.keys().cloned().zip(values.into_iter().cloned()).collect();
         sound.then_some(Resolved { params, stages })
     }
 
     /// The stages for the first value of every axis, sound or not.
     pub(super) fn first(&self) -> Vec<Arc<Checked>> {
         let swept = |name: &str| self.axes.iter().chain(&self.facets).find(|axis| axis.name == name);
-        self.pipeline.check(&|name| self.params.get(name).or_else(|| swept(name)?.values.first()))
+        let value = |name: &String| self.params.get(name).or_else(|| swept(name)?.values.first());
+        let values: Vec<&Value> = self.pipeline.params.keys().map(|name| value(name).unwrap_or(&Value::Null)).collect();
+        self.pipeline.check(&values)
     }
 
     fn origin(&self, name: &str, assignment: &Params) -> Option<(Arc<Source>, NodePath)> {
@@ -131,12 +133,13 @@ impl Arm {
         Some((source.clone(), path))
     }
 
-    /// The configurations to check before anything runs: the first `cap` of the grid, and beyond it every value of every
-    /// axis at least once.
+    /// The configurations to check before anything runs: the first `cap` of the grid, and of a larger grid as many more
+    /// that meet every value of every axis.
     pub(super) fn sample(&self, cap: usize) -> impl Iterator<Item = Params> + '_ {
         let axes: Vec<&Axis> = self.facets.iter().chain(&self.axes).collect();
         let size = axes.iter().fold(1usize, |n, axis| n.saturating_mul(axis.values.len()));
-        let longest = if size > cap { axes.iter().map(|axis| axis.values.len()).max().unwrap_or(0) } else { 0 };
+        let longest = axes.iter().map(|axis| axis.values.len()).max().unwrap_or(0);
+        let longest = if size > cap { longest.min(cap) } else { 0 };
         let grid = (0..size.min(cap)).map({
             let axes = axes.clone();
             move |number| {

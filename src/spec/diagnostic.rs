@@ -13,6 +13,8 @@ use super::locate::{At, NodePath, Source};
 
 /// More located messages than this help nobody; the rest are counted.
 const SHOWN: usize = 100;
+/// Looking up a place reads the text again, so that huge texts show fewer: this many bytes are read in all.
+const READ: usize = 4 << 20;
 /// Longest part of a source line that is shown, in characters.
 const LINE_WIDTH: usize = 140;
 
@@ -177,6 +179,15 @@ impl Problems {
         self.push(Severity::Error, source, fault);
     }
 
+    /// Adds it unless something is already said about this value: the first thing said is the cause.
+    pub fn add_first(&mut self, source: &Arc<Source>, fault: Fault) {
+        let same_place = |known: &Fault| known.at == At::Value && known.path == fault.path;
+        let known = self.found.iter().any(|(_, of, known)| of.path == source.path && same_place(known));
+        if fault.at != At::Value || !known {
+            self.add(source, fault);
+        }
+    }
+
     pub fn notice(&mut self, source: &Arc<Source>, fault: Fault) {
         self.push(Severity::Notice, source, fault);
     }
@@ -191,19 +202,32 @@ impl Problems {
         }
     }
 
+    /// Whether something is wrong with this file.
+    pub fn any_in(&self, source: &Source) -> bool {
+        let of =
+            |(severity, of, _): &(Severity, Arc<Source>, Fault)| *severity == Severity::Error && of.path == source.path;
+        self.found.iter().any(of)
+    }
+
     /// Whether any of them is an error.
     pub fn any_errors(&self) -> bool {
         let found = self.found.iter().any(|(severity, ..)| *severity == Severity::Error);
         found || self.located.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// Without the notices.
+    pub fn errors(mut self) -> Problems {
+        self.found.retain(|(severity, ..)| *severity == Severity::Error);
+        self
+    }
+
     /// Looks up every line and column.
     pub fn locate(self) -> Diagnostics {
         let mut all = self.located;
-        let left_out = self.found.len().saturating_sub(SHOWN);
-        let (errors, notices): (Vec<_>, Vec<_>) =
-            self.found.into_iter().partition(|(severity, ..)| *severity == Severity::Error);
-        let located = errors.into_iter().chain(notices).take(SHOWN);
+        let largest = self.found.iter().map(|(_, source, _)| source.text.len()).max().unwrap_or(0);
+        let shown = (READ / largest.max(1)).clamp(10, SHOWN);
+        let left_out = self.found.len().saturating_sub(shown);
+        let located = self.found.into_iter().take(shown);
         all.extend(located.map(|(severity, source, fault)| source.diagnostic(severity, &fault)));
         all.sort_by(|a, b| {
             let key = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.severity);

@@ -203,6 +203,7 @@ impl File {
         let mut all_read = !self.arms_incomplete;
         if self.arms.is_empty() && all_read {
             faults.push(Fault::key(&at("arms"), "an experiment needs at least one arm"));
+            all_read = false;
         }
         let mut declared: Vec<String> = Vec::new();
         for (name, written) in std::mem::take(&mut self.arms) {

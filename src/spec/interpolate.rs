@@ -114,17 +114,17 @@ impl Template {
         match self {
             Template::Plain(value) => value.clone(),
             Template::Whole(name) => parameter(name).cloned().unwrap_or_default(),
-            Template::Text(parts) => parts
-                .iter()
-                .map(|part| match part {
+            Template::Text(parts) => {
+                let filled = parts.iter().map(|part| match part {
                     Part::Text(text) => text.clone(),
                     Part::Parameter(name) => match parameter(name) {
                         Some(Value::String(text)) => text.clone(),
                         Some(other) => other.to_string(),
                         None => String::new(),
                     },
-                })
-                .collect(),
+                });
+                Value::String(filled.collect())
+            }
             Template::List(items) => items.iter().map(|item| item.fill(parameter)).collect(),
             Template::Map(entries) => {
                 entries.iter().map(|(key, item)| (key.clone(), item.fill(parameter))).collect::<Map<_, _>>().into()

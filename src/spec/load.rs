@@ -37,7 +37,7 @@ pub fn load(path: &Path, overrides: &[(String, String)], project: Option<&Path>)
             let notices = loader.problems.locate().0.iter().map(Diagnostic::one_line).collect();
             Ok(Experiment { notices, ..experiment })
         }
-        _ => Err(loader.problems.locate()),
+        _ => Err(loader.problems.errors().locate()),
     }
 }
 
@@ -90,7 +90,7 @@ impl Loader {
             }
         }
         experiment.name = name;
-        experiment.root = project.map_or_else(|| root_of(&path), absolute);
+        experiment.root = project_root(&path, project);
         experiment.arms = arms;
         experiment.sources = std::mem::take(&mut self.sources);
         Some(experiment)
@@ -105,8 +105,10 @@ impl Loader {
         })?;
         let text = String::from_utf8(bytes)
             .map_err(|error| format!("this is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))?;
-        self.sources.push((path.to_owned(), text.clone()));
-        let source = Arc::new(Source { path: path.to_owned(), text });
+        // The parser counts the mark as a column, which would end the document at the second line.
+        let read = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+        let source = Arc::new(Source { path: path.to_owned(), text: read });
+        self.sources.push((path.to_owned(), text));
         Ok(yaml::read(&source, &mut self.problems).map(|tree| (source, tree)))
     }
 
@@ -191,8 +193,8 @@ impl Loader {
                 found
             }
             (None, []) => {
-                // A stage of unknown kind may have been meant as the one.
-                if stages.iter().all(|stage| stage.kind.is_some()) && !stages.is_empty() {
+                // A stage that is faulty may have been meant as the one.
+                if stages.iter().all(|stage| stage.kind.is_some()) && !self.problems.any_in(pipeline) {
                     let fault = Fault::key(&key_path(&["stages"]), "no stage evaluates: there is nothing to compare");
                     self.problems.add(pipeline, fault.help("add `score: { evaluate: { model: ... } }`"));
                 }
@@ -299,8 +301,14 @@ fn absolute(path: &Path) -> PathBuf {
     out
 }
 
-fn root_of(file: &Path) -> PathBuf {
-    let folder = file.parent().unwrap_or(Path::new("/"));
+/// The project that a file belongs to: `project` where given, else the nearest folder above the file that looks like one,
+/// else the file's own.
+pub fn project_root(file: &Path, project: Option<&Path>) -> PathBuf {
+    if let Some(project) = project {
+        return absolute(project);
+    }
+    let file = absolute(file);
+    let folder = file.parent().unwrap_or(&file);
     let marked = |dir: &&Path| ROOT_MARKS.iter().any(|mark| dir.join(mark).exists());
     folder.ancestors().find(marked).unwrap_or(folder).to_owned()
 }

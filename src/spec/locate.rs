@@ -51,6 +51,7 @@ pub enum At {
 pub struct Source {
     /// Absolute; `-S key` for a value from the command line.
     pub path: PathBuf,
+    /// Without a byte order mark.
     pub text: String,
 }
 
@@ -71,8 +72,11 @@ impl Source {
         message: String,
         help: Option<String>,
     ) -> Diagnostic {
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
-        let source_line = text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        // An end that was not expected lies behind the last line: it is shown at that line's end.
+        let lines = self.text.lines().count().max(1);
+        let (line, column) = if line <= lines { (line, column) } else { (lines, usize::MAX) };
+        let source_line = self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        let column = column.min(source_line.chars().count() + 1);
         let width = token_width(&source_line, column);
         Diagnostic { severity, file: self.path.clone(), line, column, width, message, help, source_line }
     }

@@ -24,7 +24,7 @@ mod tests;
 pub use arm::{Arm, Axis, Method, Resolved};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, display};
 pub use experiment::{Experiment, ReportSpec, schema as experiment_schema};
-pub use load::load;
+pub use load::{load, project_root};
 pub use metric::{Goal, Metric};
 pub use pipeline::Pipeline;
 pub use semantics::BackboneChoice;

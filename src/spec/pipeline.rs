@@ -19,6 +19,9 @@ use super::{
 };
 use crate::stages::{self, KINDS, Kind, Stage};
 
+/// Far more than any pipeline has.
+pub(super) const MOST_STAGES: usize = 1000;
+
 static SCHEMAS: LazyLock<HashMap<&'static str, Value>> =
     LazyLock::new(|| KINDS.iter().map(|kind| (kind.name, (kind.schema)())).collect());
 
@@ -33,7 +36,8 @@ pub struct Pipeline {
     pub params: Params,
     pub(super) source: Arc<Source>,
     stages: Vec<StageTemplate>,
-    checked: Mutex<HashMap<(usize, String), Arc<Checked>>>,
+    /// By stage, and by the values of the parameters that it reads.
+    checked: Mutex<Vec<HashMap<String, Arc<Checked>>>>,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,8 @@ struct StageTemplate {
     /// `{ kind: { parameters } }`.
     template: Template,
     uses: Vec<Use>,
+    /// Numbers of the parameters that it names.
+    reads: Vec<usize>,
 }
 
 /// A stage for one set of parameter values. Paths start at the stage: `train_head`, `optimizer`, ...
@@ -53,6 +59,14 @@ pub(super) struct Checked {
     pub stage: Option<Stage>,
     pub faults: Vec<Fault>,
     pub references: Vec<Reference>,
+}
+
+impl Checked {
+    /// The stage that the parameter `role` names, also where other parameters are faulty.
+    pub fn refers(&self, role: &str) -> Option<&str> {
+        let named = |reference: &&Reference| reference.path.last() == Some(&Step::Key(role.to_owned()));
+        self.references.iter().find(named).map(|reference| reference.target.as_str())
+    }
 }
 
 impl Pipeline {
@@ -80,8 +94,12 @@ impl Pipeline {
         if written.is_empty() && faults.iter().all(|fault| fault.path != at("stages")) {
             faults.push(Fault::key(&at("stages"), "a pipeline needs at least one stage"));
         }
+        if written.len() > MOST_STAGES {
+            let message = format!("a pipeline has at most {MOST_STAGES} stages; this one has {}", written.len());
+            faults.push(Fault::key(&at("stages"), message));
+        }
         let mut stages = Vec::new();
-        for (name, body) in written {
+        for (name, body) in written.into_iter().take(MOST_STAGES) {
             let path = join(&at("stages"), &name);
             if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
                 let message = format!("{} is no name for a stage", quote(&name));
@@ -95,7 +113,10 @@ impl Pipeline {
                 let known = params.keys().map(String::as_str);
                 faults.push(Fault::value(&at, message).suggest(&unknown.parameter, known));
             }
-            stages.push(StageTemplate { name, template, uses });
+            let mut reads: Vec<usize> = uses.iter().filter_map(|used| index_of(&params, &used.parameter)).collect();
+            reads.sort_unstable();
+            reads.dedup();
+            stages.push(StageTemplate { name, template, uses, reads });
         }
         for name in params.keys() {
             if !stages.iter().flat_map(|stage| &stage.uses).any(|used| used.parameter == *name) {
@@ -104,23 +125,27 @@ impl Pipeline {
             }
         }
         faults.into_iter().for_each(|fault| problems.add(&source, fault));
-        let (path, checked) = (source.path.clone(), Mutex::default());
+        let (path, checked) = (source.path.clone(), Mutex::new(vec![HashMap::new(); stages.len()]));
         Pipeline { name, path, description, params, source, stages, checked }
     }
 
-    /// Every stage, in file order, for these parameters. Names without a value were reported when the file was read.
-    pub(super) fn check<'v>(&self, parameter: &impl Fn(&str) -> Option<&'v Value>) -> Vec<Arc<Checked>> {
+    /// Every stage, in file order, for these values of the parameters, in their order.
+    pub(super) fn check(&self, values: &[&Value]) -> Vec<Arc<Checked>> {
+        let parameter = |name: &str| index_of(&self.params, name).and_then(|i| values.get(i).copied());
         // A panic while the lock was held leaves a map that is still sound.
         let mut memo = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        let check = |(index, stage): (usize, &StageTemplate)| {
+        let check = |(stage, memo): (&StageTemplate, &mut HashMap<String, Arc<Checked>>)| {
             let mut seen = String::new();
-            for used in &stage.uses {
-                seen += &parameter(&used.parameter).unwrap_or(&Value::Null).to_string();
+            for value in stage.reads.iter().filter_map(|i| values.get(*i)) {
+                seen += &value.to_string();
                 seen.push('\n');
             }
-            memo.entry((index, seen)).or_insert_with(|| Arc::new(stage.check(parameter))).clone()
+            if let Some(known) = memo.get(&seen) {
+                return known.clone();
+            }
+            memo.entry(seen).or_insert(Arc::new(stage.check(&parameter))).clone()
         };
-        self.stages.iter().enumerate().map(check).collect()
+        self.stages.iter().zip(memo.iter_mut()).map(check).collect()
     }
 
     /// Where the fault of a stage is written: here, or where the parameter that it comes from was given its value.
@@ -185,6 +210,10 @@ impl StageTemplate {
         }
         checked
     }
+}
+
+fn index_of(params: &Params, name: &str) -> Option<usize> {
+    params.keys().position(|key| key == name)
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> Option<Step> {

@@ -127,7 +127,16 @@ impl<'s> Checker<'s> {
             for (i, (schema, item)) in fixed.iter().zip(list).enumerate() {
                 self.check_element(schema, i, item);
             }
-        } else if let Some(schema) = schema.get("items") {
+            return;
+        }
+        let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
+        let (least, most) = (bound("minItems").unwrap_or(0), bound("maxItems").unwrap_or(u64::MAX));
+        if !(least..=most).contains(&(list.len() as u64)) {
+            let wanted = if least == most { format!("{least} values") } else { format!("at least {least}") };
+            let message = format!("{}expected {wanted}, found {}", self.at(), list.len());
+            self.found.faults.push(Fault::value(&self.path, message));
+        }
+        if let Some(schema) = schema.get("items") {
             for (i, item) in list.iter_mut().enumerate() {
                 self.check_element(schema, i, item);
             }
@@ -168,7 +177,7 @@ impl<'s> Checker<'s> {
     /// `constants`: plain values; `tagged`: keys of variants that have settings.
     fn check_constant(&mut self, constants: &[&str], tagged: &[&str], value: &Value) {
         let Value::String(text) = value else {
-            let names: Vec<&str> = constants.iter().chain(tagged).copied().collect();
+            let names = every(constants, tagged);
             let message = format!("{}expected {}, found {}", self.at(), alternatives(&names), describe(value));
             return self.found.faults.push(Fault::value(&self.path, message));
         };
@@ -177,10 +186,10 @@ impl<'s> Checker<'s> {
         }
         if tagged.contains(&text.as_str()) {
             let fault = Fault::value(&self.path, format!("{}{} has settings", self.at(), quote(text)));
-            return self.found.faults.push(fault.help(format!("write `{{ {text}: {{ ... }} }}`")));
+            return self.found.faults.push(fault.help(format!("write `{{ {text}: ... }}`")));
         }
         let fault = Fault::value(&self.path, format!("{}there is no {}", self.at(), quote(text)));
-        self.found.faults.push(fault.suggest(text, constants.iter().chain(tagged).copied()));
+        self.found.faults.push(fault.suggest(text, every(constants, tagged)));
     }
 
     fn check_branches(&mut self, branches: &'s [Value], value: &mut Value) {
@@ -230,8 +239,7 @@ impl<'s> Checker<'s> {
         let tags: Vec<&str> = variants.iter().map(|(key, _)| *key).collect();
         let mut entries = map.iter_mut();
         let (Some((key, settings)), None) = (entries.next(), entries.next()) else {
-            let names: Vec<&str> = constants.iter().chain(&tags).copied().collect();
-            let count = map.len();
+            let (names, count) = (every(constants, &tags), map.len());
             let message = format!("{}expected exactly one of {}, found {count}", self.at(), names.join(", "));
             return self.found.faults.push(Fault::value(&self.path, message));
         };
@@ -243,7 +251,7 @@ impl<'s> Checker<'s> {
             self.found.faults.push(fault.help(format!("write `{key}` alone")));
         } else {
             let fault = Fault::key(&self.path, format!("there is no {}", quote(key)));
-            self.found.faults.push(fault.suggest(key, constants.iter().chain(&tags).copied()));
+            self.found.faults.push(fault.suggest(key, every(constants, &tags)));
         }
         self.path.pop();
     }
@@ -259,6 +267,12 @@ impl<'s> Checker<'s> {
         let from = if steps > self.base { self.base } else { self.base.saturating_sub(1) };
         dotted(&self.path[from..steps])
     }
+}
+
+/// Both, each name once: some variants may be written with and without settings.
+fn every<'n>(constants: &[&'n str], tagged: &[&'n str]) -> Vec<&'n str> {
+    let more = tagged.iter().filter(|tag| !constants.contains(tag));
+    constants.iter().chain(more).copied().collect()
 }
 
 fn alternatives_of(schema: &Value) -> Option<&[Value]> {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use super::{
     diagnostic::{Fault, alternatives, nearest, quote},
     locate::{NodePath, Step},
-    pipeline::Checked,
+    pipeline::{Checked, MOST_STAGES},
 };
 use crate::{
     artifact::model::Pooling,
     backbones::{self, Backbone},
-    stages::{ArtifactType, Stage, dataset, evaluate, extract_features, fine_tune, freeze_schedule, train_head},
+    images::transforms::check_order,
+    stages::{
+        ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule,
+        optimizer::Optimizer, train_head,
+    },
 };
 
 /// A path inside a stage: `fine_tune.optimizer.sgd`.
@@ -22,7 +26,8 @@ fn inside(path: &str) -> NodePath {
 pub fn check_stage(stage: &Stage) -> Vec<Fault> {
     match stage {
         Stage::Dataset(params) => check_dataset(params),
-        Stage::Augment(_) | Stage::FreezeSchedule(_) => Vec::new(),
+        Stage::Augment(params) => check_augment(params),
+        Stage::FreezeSchedule(_) => Vec::new(),
         Stage::ExtractFeatures(params) => check_extract_features(params),
         Stage::TrainHead(params) => check_train_head(params),
         Stage::FineTune(params) => check_fine_tune(params),
@@ -55,6 +60,12 @@ fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
         }
     }
     faults
+}
+
+fn check_augment(params: &augment::Params) -> Vec<Fault> {
+    let lists = [("augment.train", &params.train), ("augment.eval", &params.eval)];
+    let wrong = lists.into_iter().filter_map(|(path, list)| Some((path, check_order(list).err()?)));
+    wrong.map(|(path, message)| Fault::key(&inside(path), message)).collect()
 }
 
 fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
@@ -211,68 +222,113 @@ fn cycles(stages: &[Arc<Checked>], inputs: &[Vec<(usize, &NodePath)>]) -> Vec<(u
 }
 
 /// The backbone that a stage's artifact stands on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackboneChoice {
-    pub backbone: &'static Backbone,
+    /// A name of the `backbones` registry.
+    pub backbone: String,
     /// As written: a published name, `none`, or a path.
     pub weights: String,
     /// The last block that is used.
     pub cut: String,
     pub pooling: Pooling,
-    /// The `augment` stage whose views the asked stage itself reads (of an `extract_features` where it has no `images`).
+    /// The `augment` stage whose views the asked stage itself reads (those of its features where it names none).
     pub images: String,
+}
+
+/// What lies under a stage on the way to its backbone.
+enum Below<'s> {
+    /// The stage that it takes its backbone from.
+    Stage(&'s str),
+    /// The backbone, weights, cut and pooling that it names.
+    Backbone(&'s str, &'s str, Option<&'s str>, Pooling),
+    Nothing,
+}
+
+fn below(stage: &Stage) -> Below<'_> {
+    match stage {
+        Stage::ExtractFeatures(p) => Below::Backbone(&p.backbone, &p.weights, p.block.as_deref(), p.pooling),
+        Stage::TrainHead(params) => Below::Stage(&params.features),
+        Stage::FineTune(params) => match (&params.start_from, &params.backbone, &params.weights) {
+            (Some(start), ..) => Below::Stage(start),
+            (None, Some(name), Some(weights)) => {
+                Below::Backbone(name, weights, None, params.pooling.unwrap_or_default())
+            }
+            _ => Below::Nothing,
+        },
+        Stage::Evaluate(params) => Below::Stage(&params.model),
+        Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) => Below::Nothing,
+    }
+}
+
+fn own_images(stage: &Stage) -> Option<&str> {
+    match stage {
+        Stage::ExtractFeatures(params) => Some(&params.images),
+        Stage::FineTune(params) => Some(&params.images),
+        Stage::Evaluate(params) => params.images.as_deref(),
+        _ => None,
+    }
 }
 
 /// Follows `features`, `start_from` and `model` from `stage` to where the backbone is named. `None` when that leads nowhere.
 pub fn backbone_of<'s>(find: &impl Fn(&str) -> Option<&'s Stage>, stage: &str) -> Option<BackboneChoice> {
-    let mut name = stage;
-    let mut images: Option<&String> = None;
-    // A path through a sound pipeline is far shorter; a cycle ends here.
-    for _ in 0..1000 {
-        match find(name)? {
-            Stage::ExtractFeatures(params) => {
-                let cut = params.block.as_deref();
-                let images = images.unwrap_or(&params.images);
-                return choice(&params.backbone, &params.weights, cut, params.pooling, images);
+    let mut stage = find(stage)?;
+    let mut images = own_images(stage);
+    // Longer than any sound pipeline: a cycle ends here.
+    for _ in 0..MOST_STAGES {
+        match below(stage) {
+            Below::Stage(name) => stage = find(name)?,
+            Below::Backbone(name, weights, cut, pooling) => {
+                let cut = cut.or_else(|| last_block(backbones::find(name)?))?;
+                return Some(BackboneChoice {
+                    backbone: name.to_owned(),
+                    weights: weights.to_owned(),
+                    cut: cut.to_owned(),
+                    pooling,
+                    images: images?.to_owned(),
+                });
             }
-            Stage::TrainHead(params) => name = &params.features,
-            Stage::FineTune(params) => {
-                let images = *images.get_or_insert(&params.images);
-                match &params.start_from {
-                    Some(start) => name = start,
-                    None => {
-                        let (backbone, weights) = (params.backbone.as_ref()?, params.weights.as_ref()?);
-                        return choice(backbone, weights, None, params.pooling.unwrap_or_default(), images);
-                    }
-                }
-            }
-            Stage::Evaluate(params) => {
-                images = params.images.as_ref();
-                name = &params.model;
-            }
-            Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) => return None,
+            Below::Nothing => return None,
         }
+        images = images.or_else(|| own_images(stage));
     }
     None
 }
 
-fn choice(name: &str, weights: &str, cut: Option<&str>, pooling: Pooling, images: &str) -> Option<BackboneChoice> {
-    let backbone = backbones::find(name)?;
-    let cut = cut.or(backbone.blocks.last().map(|block| block.name.as_str()))?.to_owned();
-    Some(BackboneChoice { backbone, weights: weights.to_owned(), cut, pooling, images: images.to_owned() })
+fn last_block(backbone: &'static Backbone) -> Option<&'static str> {
+    backbone.blocks.last().map(|block| block.name.as_str())
+}
+
+/// The backbone and cut under a stage of which, or of those under it, some are faulty: goes by what they refer to.
+fn backbone_under<'s>(stages: &'s [Arc<Checked>], stage: &'s Checked) -> Option<(&'static Backbone, &'s str)> {
+    let mut checked = stage;
+    for _ in 0..MOST_STAGES {
+        let next = match checked.stage.as_ref().map(below) {
+            Some(Below::Backbone(name, _, cut, _)) => {
+                let backbone = backbones::find(name)?;
+                return Some((backbone, cut.or_else(|| last_block(backbone))?));
+            }
+            Some(Below::Stage(name)) => name,
+            Some(Below::Nothing) => return None,
+            None => ["features", "start_from", "model"].iter().find_map(|role| checked.refers(role))?,
+        };
+        checked = stages.iter().find(|stage| stage.name == next)?;
+    }
+    None
 }
 
 /// Schedules against the backbones that they are used with, as (stage of the schedule, fault).
 pub fn check_schedules(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
-    let find = |name: &str| stages.iter().find(|s| s.name == name).and_then(|s| s.stage.as_ref());
     let mut faults = Vec::new();
-    for stage in stages {
-        let Some(Stage::FineTune(params)) = &stage.stage else { continue };
-        let Some(index) = stages.iter().position(|s| s.name == params.schedule) else { continue };
+    for stage in stages.iter().filter(|stage| stage.kind.is_some_and(|kind| kind.name == "fine_tune")) {
+        let Some(name) = stage.refers("schedule") else { continue };
+        let Some(index) = stages.iter().position(|s| s.name == name) else { continue };
         let Some(Stage::FreezeSchedule(schedule)) = &stages[index].stage else { continue };
-        let Some(choice) = backbone_of(&find, &stage.name) else { continue };
-        let misfits = freeze_schedule::resolve(schedule, choice.backbone, &choice.cut, params.optimizer).err();
-        for misfit in misfits.unwrap_or_default() {
+        let Some((backbone, cut)) = backbone_under(stages, stage) else { continue };
+        let optimizer = match &stage.stage {
+            Some(Stage::FineTune(params)) => params.optimizer,
+            _ => Optimizer::Sgd { lr: None, momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+        };
+        for misfit in freeze_schedule::resolve(schedule, backbone, cut, optimizer).err().unwrap_or_default() {
             let path = inside(format!("freeze_schedule.{}", misfit.path).trim_end_matches('.'));
             let mut fault = Fault::value(&path, misfit.message);
             fault.help = misfit.nearest.map(|near| format!("did you mean `{near}`?"));

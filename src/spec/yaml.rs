@@ -49,11 +49,10 @@ fn parse(source: &Source) -> Result<(Value, Vec<Fault>), Box<Diagnostic>> {
     let Some(first) = documents.next() else { return Ok((Value::Null, Vec::new())) };
     let value = match (Node { reader: &mut reader }).deserialize(first) {
         Ok(value) => value,
-        Err(error) if error.location().is_none() && error.to_string().starts_with("EOF") => Value::Null,
         Err(error) => {
             let (line, column) = error.location().map_or((1, 1), |l| (l.line(), l.column()));
-            let help = help_for(&source.text, line);
-            return Err(at(line, column, explain(&error), help));
+            let help = help_for(&source.text, line, &error);
+            return Err(at(line, column, explain(&error), help.as_deref()));
         }
     };
     if let Some(second) = documents.next() {
@@ -98,14 +97,19 @@ fn explain(error: &serde_yaml::Error) -> String {
     match message {
         "recursion limit exceeded" => format!("nested more than {DEEPEST} levels deep"),
         "repetition limit exceeded" => "aliases repeat too much".into(),
+        other if other.contains("invalid type: enum") => "tags (`!name`) have no meaning here".into(),
         other => format!("this is not valid YAML: {}", other.chars().take(200).collect::<String>()),
     }
 }
 
-fn help_for(text: &str, line: usize) -> Option<&'static str> {
-    let line = text.lines().nth(line.saturating_sub(1))?;
+fn help_for(text: &str, line: usize, error: &serde_yaml::Error) -> Option<String> {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or("");
     let indent = &line[..line.len() - line.trim_start().len()];
-    indent.contains('\t').then_some("indent with spaces; YAML does not allow tabs there")
+    if indent.contains('\t') {
+        return Some("indent with spaces; YAML does not allow tabs there".into());
+    }
+    // "while parsing a flow mapping at line 3 column 5": where the unfinished thing begins.
+    error.to_string().split_once(", while ").map(|(_, context)| format!("while {context}"))
 }
 
 /// What is noticed on the way.
@@ -146,6 +150,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    /// What an empty document is.
+    fn visit_none<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 

@@ -33,7 +33,7 @@ mistakes! {
     duplicate_key: PIPELINE, "epochs: 25" => "epochs: 25, epochs: 30";
     duplicate_stage: PIPELINE, "  score:" => "  probe: { evaluate: { model: tuned } }\n  score:";
     wrong_type: PIPELINE, "epochs: 25" => "epochs: many";
-    wrong_type_in_a_parameter: PIPELINE, "head_lr: 0.01" => "head_lr: 0.01, momentum: high";
+    wrong_type_in_a_parameter: PIPELINE, "backbone: resnet18" => "backbone: 18";
     wrong_type_of_a_container: PIPELINE, "split: { train: 0.6, val: 0.2, test: 0.2 }" => "split: [0.6, 0.2, 0.2]";
     number_for_text: PIPELINE, "images: photos" => "images: 3";
     missing_key: PIPELINE, "epochs: 25, optimizer: { sgd: { lr: \"${head_lr}\", momentum: 0.9 } }" => "epochs: 25";
@@ -45,12 +45,16 @@ mistakes! {
     wrong_pair: PIPELINE, "{ sgd: { lr: \"${head_lr}\", momentum: 0.9 } }" => "{ adam: { lr: \"${head_lr}\", betas: [0.9] } }";
     unknown_reference: PIPELINE, "model: tuned" => "model: tunned";
     unknown_reference_without_a_near_name: PIPELINE, "model: tuned" => "model: best";
-    cycle: PIPELINE, "start_from: probe" => "start_from: again";
+    cycle: PIPELINE, "start_from: probe, schedule: thaw } }" => "start_from: again, schedule: thaw } }\n  again:    { fine_tune: { images: views, start_from: tuned, schedule: thaw } }";
     wrong_artifact: PIPELINE, "model: tuned" => "model: views";
     unknown_block: PIPELINE, "[layer4, head]" => "[layer5, head]";
     unknown_block_of_features: PIPELINE, "weights: \"${weights}\" }" => "weights: \"${weights}\", block: layre3 }";
     unknown_backbone: PIPELINE, "backbone: resnet18" => "backbone: resnet81";
     unknown_weights: PIPELINE, "weights: imagenet" => "weights: imagnet";
+    unknown_transform: PIPELINE, "size: 224" => "size: 224, train: [random_resize_crop, { centre_crop: 3 }]";
+    transform_without_its_settings: PIPELINE, "size: 224" => "size: 224, eval: [resize]";
+    transform_with_wrong_settings: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: big }, { resize: { siz: 3 } }, { center_crop: 224, resize: 2 }, 7, { resize: [1, 2, 3] }, { normalize: imagenet }]";
+    transforms_out_of_order: PIPELINE, "size: 224" => "size: 224, eval: [normalize, { resize: 256 }]";
     undeclared_parameter: PIPELINE, "size: 224" => "size: \"${sise}\", seed: \"${view}\"";
     malformed_interpolation: PIPELINE, "size: 224" => "size: \"${views * 2}\"";
     parameter_that_is_no_literal: PIPELINE, "lr: 0.001" => "lr: \"${head_lr}\"";
@@ -158,6 +162,6 @@ fn as_json() {
     let project = Project::edited(PIPELINE, "momentum: 0.9", "momentun: 0.9");
     let json = project.experiment().unwrap_err().to_json();
     assert_eq!(json[0]["severity"], "error");
-    assert_eq!((&json[0]["line"], &json[0]["column"], &json[0]["width"]), (&7.into(), &102.into(), &8.into()));
+    assert_eq!((&json[0]["line"], &json[0]["column"], &json[0]["width"]), (&7.into(), &99.into(), &8.into()));
     assert_eq!(json[0]["help"], "did you mean `momentum`?");
 }

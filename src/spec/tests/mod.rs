@@ -3,6 +3,7 @@
 mod errors;
 mod properties;
 mod rules;
+mod schema;
 
 use std::{fs, path::PathBuf};
 
