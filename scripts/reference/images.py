@@ -79,7 +79,7 @@ def resizing():
         image.save(OUT / f"{name}.png", optimize=True)
         for width, height in [(48, 30), (33, 33), (120, 80), (97, 20), (7, 5)]:
             for filter_name, resample in [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)]:
-                # Rows first, as every Pillow before 13; later ones choose the order by the shape.
+                # Rows first, whatever the version: Pillow 13 does columns first where the height shrinks much more.
                 resized = image.resize((width, image.height), resample).resize((width, height), resample)
                 save(f"{filter_name}_{name}_to_{width}x{height}", resized)
 

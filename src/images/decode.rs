@@ -20,7 +20,7 @@ use super::{MAX_PIXELS, Rgb};
 /// # Errors
 /// Says in words what is wrong with the file: empty, truncated, corrupt, of another format, or over [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Rgb> {
-    // Both decoders are fuzzed by their authors, but one corrupt file that still finds a panic must not end the night.
+    // A corrupt file that finds a panic in a decoder must not end the night.
     catch_unwind(AssertUnwindSafe(|| match format(bytes) {
         Format::Jpeg => jpeg(bytes),
         Format::Png => png(bytes),

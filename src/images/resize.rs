@@ -35,8 +35,9 @@ pub fn resize(image: &Rgb, width: u32, height: u32, interpolation: Interpolation
         image.width,
         image.height
     );
-    // Pillow resizes rows first and rounds to bytes in between (13 and later choose the order by the shape). In one call the
-    // crate would resize columns first, and where bicubic overshoots, the clipped bytes differ by up to 15 levels.
+    // Rows first, rounded to bytes in between, as Pillow's resize is known (13 does columns first where the height shrinks
+    // much more than the width). In one call the crate would always resize columns first, and where bicubic overshoots,
+    // the clipped bytes differ by up to 15 levels.
     let rows = resize_once(image, width, image.height, interpolation)?;
     resize_once(&rows, width, height, interpolation)
 }
