@@ -6,6 +6,7 @@
 //! with backbone blocks, by a [`Trainer`]. Knows nothing of artifact folders or the engine.
 
 pub mod checkpoint;
+mod extractor;
 mod fold;
 mod head;
 mod init;
@@ -14,8 +15,11 @@ mod network;
 mod optimizer;
 mod pack;
 mod pixels;
+#[cfg(test)]
+mod tests;
 mod train;
 
+pub use extractor::{BATCH, Extractor};
 pub use fold::Frozen;
 pub use head::Head;
 pub use loss::{Score, Targets, class_weights};

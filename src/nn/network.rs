@@ -27,8 +27,7 @@ impl Network {
     ///
     /// Fails when the file at `weights` is not the one the specification means (by BLAKE3 digest).
     pub fn open(spec: &BackboneSpec, weights: Option<&Path>) -> Result<Network> {
-        let backbone = backbones::find(&spec.backbone)
-            .with_context(|| format!("no backbone `{}`; see `thawline models`", spec.backbone))?;
+        let backbone = backbones::named(&spec.backbone)?;
         match &spec.weights {
             Weights::Random { seed } => Network::random(backbone, *seed),
             Weights::File { digest } => {
@@ -64,6 +63,14 @@ impl Network {
         Ok(Network { backbone, tensors })
     }
 
+    /// Position of the block that `spec` cuts at.
+    pub fn cut(&self, spec: &BackboneSpec) -> Result<usize> {
+        self.backbone.block_index(&spec.cut).with_context(|| {
+            let names = self.backbone.block_names().join(", ");
+            format!("{} has no block `{}`; its blocks are: {names}", self.backbone.name, spec.cut)
+        })
+    }
+
     pub fn backbone(&self) -> &'static Backbone {
         self.backbone
     }
@@ -80,7 +87,7 @@ impl Network {
         specs.into_iter().map(|spec| Ok((spec.clone(), self.tensor(&spec.name)?))).collect()
     }
 
-    /// Copies a model's own version of `blocks` over the tensors in place; every tensor of those blocks must be in `data`.
+    /// Copies a model's own version of `blocks` into the tensors; every tensor of those blocks must be in `data`.
     pub fn overwrite(&self, blocks: &[usize], data: &BTreeMap<String, TensorData>) -> Result<()> {
         let mut specs = Vec::new();
         for &block in blocks {
@@ -88,7 +95,7 @@ impl Network {
         }
         let _guard = no_grad_guard();
         for (name, tensor) in take(self.backbone.name, specs.into_iter(), data)? {
-            self.tensor(&name)?.set_data(&tensor);
+            self.tensor(&name)?.f_copy_(&tensor)?;
         }
         Ok(())
     }
@@ -112,7 +119,7 @@ impl Network {
         Ok(x)
     }
 
-    /// The same blocks in evaluation mode as one frozen function of the tensors as they are now.
+    /// `blocks` in evaluation mode as one frozen function of the tensors as they are now.
     pub fn folded(&self, blocks: Range<usize>) -> Result<Frozen> {
         let mut layers = Vec::new();
         for index in blocks {

@@ -1,5 +1,10 @@
 //! Checkpoint files as plain data: named tensors as little-endian bytes. No tch, nothing is ever executed.
 
+mod pickle;
+#[cfg(test)]
+mod tests;
+mod torch;
+
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -110,10 +115,16 @@ pub fn read(path: &Path) -> Result<Tensors> {
 
 /// [`read`] on bytes in memory.
 pub fn parse(bytes: &[u8]) -> Result<Tensors> {
-    if is_safetensors(bytes) {
-        return Ok(without_module_prefix(parse_safetensors(bytes)?));
-    }
-    bail!("neither safetensors nor a checkpoint of torch.save");
+    let tensors = if bytes.starts_with(b"PK\x03\x04") {
+        torch::parse_zip(bytes)?
+    } else if is_safetensors(bytes) {
+        parse_safetensors(bytes)?
+    } else if bytes.starts_with(b"\x80") {
+        torch::parse_legacy(bytes)?
+    } else {
+        bail!("is neither safetensors nor a checkpoint of torch.save");
+    };
+    Ok(without_module_prefix(tensors))
 }
 
 /// Writes tensors as safetensors, in name order.
