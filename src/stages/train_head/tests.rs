@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
+use tch::Tensor;
+
 use super::*;
 use crate::{
     artifact::{
