@@ -9,7 +9,10 @@ use super::{
     checkpoint::{TensorData, Tensors},
     network::{from_data, to_data},
 };
-use crate::{artifact::model::HeadSpec, rng::Draws};
+use crate::{
+    artifact::{Features, model::HeadSpec},
+    rng::Draws,
+};
 
 /// Linear layers with ReLU between them, in PyTorch's layout.
 #[derive(Debug)]
@@ -75,6 +78,18 @@ impl Head {
         }
         Ok(x)
     }
+}
+
+/// The feature rows of one batch, f32 [padded, width], filled up with zeros.
+pub fn gather(features: &Features, rows: &[usize], padded: usize) -> Result<Tensor> {
+    let (width, size) = (features.width, padded.max(rows.len()));
+    let mut values = Vec::with_capacity(size * width);
+    for &row in rows {
+        let found = features.values.get(row * width..(row + 1) * width);
+        values.extend_from_slice(found.with_context(|| format!("no feature row {row} of {}", features.rows))?);
+    }
+    values.resize(size * width, 0.0);
+    Ok(Tensor::f_from_slice(&values)?.f_view([size as i64, width as i64])?)
 }
 
 /// `torch.nn.Dropout` as a factor on its input: 0 with this probability, else 1 / (1 - probability); f32 [rows, width].

@@ -21,7 +21,7 @@ mod train;
 
 pub use extractor::{BATCH, Extractor};
 pub use fold::Frozen;
-pub use head::Head;
+pub use head::{Head, gather};
 pub use loss::{Score, Targets, class_weights};
 pub use network::{Network, classifier, from_data, to_data};
 pub use pack::HeadPack;

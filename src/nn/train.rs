@@ -8,8 +8,9 @@ use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{
     checkpoint::Tensors,
+    extractor::{BATCH, Extractor},
     fold::Frozen,
-    head::{Head, dropout_mask},
+    head::{Head, dropout_mask, gather},
     loss::{Score, Targets, count_correct, cross_entropy},
     network::{Network, to_data},
     optimizer::{FusedOptimizer, Parameter},
@@ -150,16 +151,17 @@ impl Trainer {
         Ok(())
     }
 
-    /// All images in evaluation mode, in padded batches of one size.
+    /// All images in evaluation mode, through the kernel that features are extracted with.
     pub fn evaluate(&self, images: &Views, targets: &Targets) -> Result<Score> {
         let _guard = no_grad_guard();
-        let above = self.network.folded(self.start..self.end)?;
+        let BackboneSpec { pooling, normalization, .. } = self.spec;
+        let extractor = Extractor::new(&self.network, self.end - 1, pooling, normalization, BATCH)?;
+        let features = extractor.features(images, |_, _| Ok(()))?;
         let order: Vec<usize> = (0..targets.len()).collect();
         let mut score = Score::default();
-        for rows in order.chunks(self.training.batch_size) {
-            let x = above.forward(&self.frozen.forward(&self.input(images, rows, self.training.batch_size)?)?)?;
-            let logits = self.head.forward(&pool(&x, self.spec.pooling)?)?;
-            let batch = targets.batch(rows, self.training.batch_size)?;
+        for rows in order.chunks(BATCH) {
+            let logits = self.head.forward(&gather(&features, rows, BATCH)?)?;
+            let batch = targets.batch(rows, BATCH)?;
             let loss = cross_entropy(&logits, &batch)?.f_double_value(&[])?;
             score.add(loss, count_correct(&logits, &batch)?, &batch);
         }
@@ -192,15 +194,15 @@ impl Trainer {
         self.optimizer.parameters().iter().map(|p| p.tensor.numel() as u64).sum()
     }
 
-    /// The output of the frozen blocks, computed at one batch size always, so that it does not depend on which step an
-    /// image falls in.
+    /// The output of the frozen blocks, always computed [`BATCH`] images at a time, so that it depends neither on the
+    /// batch size nor on which step an image falls in.
     fn below(&self, images: &Views, rows: &[usize]) -> Result<Tensor> {
         if self.start == 0 {
             return self.input(images, rows, rows.len());
         }
         let mut parts = Vec::new();
-        for rows in rows.chunks(self.training.batch_size) {
-            let x = self.frozen.forward(&self.input(images, rows, self.training.batch_size)?)?;
+        for rows in rows.chunks(BATCH) {
+            let x = self.frozen.forward(&self.input(images, rows, BATCH)?)?;
             parts.push(x.f_narrow(0, 0, rows.len() as i64)?);
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 0)? })

@@ -86,6 +86,35 @@ impl EarlyStopping {
     }
 }
 
+/// The other end of a task in tests.
+#[cfg(test)]
+pub(super) mod recorder {
+    use super::super::{Answer, Epoch, Link};
+
+    /// Remembers the curve, and asks for a checkpoint at the epoch of number `last`.
+    #[derive(Default)]
+    pub struct Recorder {
+        pub curve: Vec<Epoch>,
+        pub log: Vec<String>,
+        pub last: Option<u32>,
+    }
+
+    impl Link for Recorder {
+        fn log(&mut self, line: &str) {
+            self.log.push(line.to_string());
+        }
+
+        fn progress(&mut self, _done: u64, _total: u64) -> Answer {
+            Answer::Continue
+        }
+
+        fn epoch(&mut self, epoch: &Epoch) -> Answer {
+            self.curve.push(epoch.clone());
+            if self.last == Some(epoch.epoch) { Answer::Checkpoint } else { Answer::Continue }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

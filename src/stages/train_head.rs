@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 use super::{
     Outcome, Resources, Task,
@@ -16,7 +15,7 @@ use crate::{
         model::{BackboneSpec, HeadSpec},
     },
     backbones::{self, Block},
-    nn::{Head, HeadPack, Score, Targets, checkpoint, class_weights},
+    nn::{Head, HeadPack, Score, Targets, checkpoint, class_weights, gather},
     rng::Draws,
 };
 
@@ -178,17 +177,6 @@ fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
-}
-
-/// The feature rows of one batch, f32 [batch_size, width], padded with zeros.
-fn gather(features: &Features, rows: &[usize], batch_size: usize) -> Result<Tensor> {
-    let width = features.width;
-    let mut values = Vec::with_capacity(batch_size * width);
-    for &row in rows {
-        values.extend_from_slice(&features.values[row * width..(row + 1) * width]);
-    }
-    values.resize(batch_size * width, 0.0);
-    Ok(Tensor::f_from_slice(&values)?.f_view([batch_size as i64, width as i64])?)
 }
 
 fn evaluate(pack: &HeadPack, features: &Features, targets: &Targets, batch_size: usize) -> Result<Score> {

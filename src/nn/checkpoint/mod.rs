@@ -72,7 +72,7 @@ pub struct TensorData {
 
 impl TensorData {
     pub fn from_f32(shape: Vec<usize>, values: &[f32]) -> TensorData {
-        TensorData { dtype: Dtype::F32, shape, bytes: values.iter().flat_map(|v| v.to_le_bytes()).collect() }
+        TensorData { dtype: Dtype::F32, shape, bytes: bytemuck::cast_slice(values).to_vec() }
     }
 
     /// The values as float32, rounded where the type is wider.
