@@ -1,4 +1,5 @@
-//! Lets the built programs find libtorch by themselves, wherever they are started from.
+//! Lets the built programs find libtorch by themselves, wherever they are started from, and compiles the C++ shim over
+//! its fused optimiser kernels.
 
 use std::{env, path::PathBuf};
 
@@ -10,4 +11,19 @@ fn main() {
         panic!("LIBTORCH={}: {error}. `make build` fetches libtorch and links it there.", libtorch.display())
     });
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+
+    let shim = "src/nn/shim.cpp";
+    println!("cargo:rerun-if-changed={shim}");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    // The same ABI as torch-sys builds for.
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .opt_level(1)
+        .include(libtorch.join("include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file(shim)
+        .compile("thawline_shim");
 }

@@ -66,6 +66,20 @@ pub struct HeadSpec {
     pub classes: usize,
 }
 
+impl HeadSpec {
+    /// (inputs, outputs) of each linear layer.
+    pub fn layers(&self) -> Vec<(usize, usize)> {
+        let inputs = std::iter::once(self.inputs).chain(self.hidden.iter().copied());
+        let outputs = self.hidden.iter().copied().chain([self.classes]);
+        inputs.zip(outputs).collect()
+    }
+
+    /// Trainable parameters: weights and biases.
+    pub fn parameters(&self) -> u64 {
+        self.layers().into_iter().map(|(inputs, outputs)| ((inputs + 1) * outputs) as u64).sum()
+    }
+}
+
 /// `model.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {

@@ -1,18 +1,29 @@
-//! What stages compute with: checkpoints, backbones and their kernels. Beside `stages`, the only user of tch.
+//! What stages compute with: checkpoints, backbones, heads, optimisers and their kernels. Beside `stages`, the only user of
+//! tch.
 //!
 //! A checkpoint becomes plain bytes (`checkpoint`), the bytes a [`Network`], and the part of it below the thaw line a
-//! [`Frozen`] with its normalisation folded away. Knows nothing of stages, artifact folders or the engine.
+//! [`Frozen`] with its normalisation folded away. On top stands a [`Head`], trained on features by a [`HeadPack`] or,
+//! with backbone blocks, by a [`Trainer`]. Knows nothing of artifact folders or the engine.
 
 pub mod checkpoint;
 mod extractor;
 mod fold;
+mod head;
 mod init;
+mod loss;
 mod network;
+mod optimizer;
+mod pack;
 mod pixels;
 #[cfg(test)]
 mod tests;
+mod train;
 
 pub use extractor::{BATCH, Extractor};
 pub use fold::Frozen;
+pub use head::Head;
+pub use loss::{Score, Targets, class_weights};
 pub use network::{Network, classifier, from_data, to_data};
+pub use pack::HeadPack;
 pub use pixels::{pixels_to_input, pool};
+pub use train::{Trainer, changed_blocks};

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod augment;
 pub mod dataset;
+mod epochs;
 pub mod evaluate;
 pub mod extract_features;
 pub mod fine_tune;

@@ -79,12 +79,48 @@ impl Optimizer {
         self
     }
 
+    /// The rule alone, as a phase keeps it beside its own learning rate.
+    pub fn without_lr(mut self) -> Optimizer {
+        match &mut self {
+            Optimizer::Sgd { lr, .. } | Optimizer::Adam { lr, .. } | Optimizer::Adamw { lr, .. } => *lr = None,
+        }
+        self
+    }
+
     pub fn weight_decay(&self) -> f64 {
         match self {
             Optimizer::Sgd { weight_decay, .. }
             | Optimizer::Adam { weight_decay, .. }
             | Optimizer::Adamw { weight_decay, .. } => *weight_decay,
         }
+    }
+
+    /// What no optimiser can run with, in words: what PyTorch refuses, and what a schema cannot say.
+    pub fn check(&self) -> Result<(), String> {
+        let at_least_0 = |name: &str, x: f64| match x.is_finite() && x >= 0.0 {
+            true => Ok(()),
+            false => Err(format!("{name} is {x}; it must be a number from 0 up")),
+        };
+        at_least_0("lr", self.lr().unwrap_or(0.0))?;
+        at_least_0("weight_decay", self.weight_decay())?;
+        match *self {
+            Optimizer::Sgd { momentum, nesterov, .. } => {
+                at_least_0("momentum", momentum)?;
+                if nesterov && momentum == 0.0 {
+                    return Err("nesterov needs a momentum above 0".into());
+                }
+            }
+            Optimizer::Adam { betas: (beta1, beta2), eps, .. }
+            | Optimizer::Adamw { betas: (beta1, beta2), eps, .. } => {
+                at_least_0("eps", eps)?;
+                for beta in [beta1, beta2] {
+                    if !(0.0..1.0).contains(&beta) {
+                        return Err(format!("betas hold {beta}; both must be from 0 up and below 1"));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -176,10 +212,12 @@ impl LrSchedule {
                 let anneal =
                     |from: f64, to: f64, t: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
                 let step = step as f64;
-                if step <= peak {
-                    anneal(first, 1.0, step / peak.max(1.0))
+                if step < peak {
+                    anneal(first, 1.0, step / peak)
+                } else if step == peak {
+                    1.0
                 } else {
-                    anneal(1.0, last, ((step - peak) / (steps as f64 - 1.0 - peak).max(1.0)).min(1.0))
+                    anneal(1.0, last, ((step - peak) / (steps as f64 - 1.0 - peak)).clamp(0.0, 1.0))
                 }
             }
             LrSchedule::Warmup { epochs } => {
@@ -223,4 +261,34 @@ pub enum Monitor {
     #[default]
     Loss,
     Accuracy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_match_pytorch() {
+        let text = include_str!("../../tests/reference/optimizers/schedules.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let schedule: LrSchedule = serde_json::from_value(case["schedule"].clone()).unwrap();
+            let number = |key: &str| case[key].as_u64().unwrap();
+            for (step, expected) in case["factors"].as_array().unwrap().iter().enumerate() {
+                let found = schedule.factor(step as u64, number("steps"), number("steps_per_epoch"));
+                let expected = expected.as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-9, "{schedule:?} step {step}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_settings_are_refused() {
+        let check = |text: &str| serde_json::from_str::<Optimizer>(text).unwrap().check();
+        assert!(check(r#"{ "sgd": { "momentum": 0.9, "nesterov": true } }"#).is_ok());
+        assert!(check(r#"{ "sgd": { "nesterov": true } }"#).unwrap_err().contains("momentum"));
+        assert!(check(r#"{ "sgd": { "lr": -1.0 } }"#).unwrap_err().contains("lr is -1"));
+        assert!(check(r#"{ "adam": { "betas": [0.9, 1.0] } }"#).unwrap_err().contains("betas hold 1"));
+    }
 }
