@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
 use super::{Answer, Outcome, Stopped, Task};
 use crate::{
@@ -13,8 +14,9 @@ use crate::{
     backbones,
     metrics::Classified,
     nn::{
-        BATCH, Extractor, Network,
+        BATCH, Extractor, Head, Network,
         checkpoint::{self, Tensors},
+        to_data,
     },
 };
 
@@ -112,7 +114,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let model = Model::read(folder)?;
     check_classes(&model.classes, &dataset.classes)?;
     let tensors = checkpoint::read(&folder.join(Model::WEIGHTS))?;
-    let head = Head::new(&tensors, &model.head)?;
+    let head = ExactHead::new(&tensors, &model.head)?;
     let features = features(&model, &tensors, task)?;
     let images = dataset.rows(work.split).len();
     ensure!(
@@ -127,7 +129,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     Ok(Outcome {
         metrics: scores.metrics,
         images_seen: images as u64,
-        total_parameters: backbone_parameters(&model)? + head.parameters(),
+        total_parameters: backbone_parameters(&model)? + model.head.parameters(),
         ..Outcome::default()
     })
 }
@@ -164,9 +166,9 @@ fn backbone_parameters(model: &Model) -> Result<u64> {
     Ok(backbone.blocks.iter().take(used).map(backbones::Block::parameters).sum())
 }
 
-/// The head of a model, computed in f64 and without libtorch: equal bits for any number of threads or rows.
+/// A trained head as plain f64 arithmetic: equal bits for any number of threads or rows, which libtorch does not promise.
 #[derive(Debug)]
-struct Head {
+struct ExactHead {
     layers: Vec<Linear>,
 }
 
@@ -178,25 +180,14 @@ struct Linear {
     bias: Vec<f32>,
 }
 
-impl Head {
-    /// `head.{i}.weight` [outputs, inputs] and `head.{i}.bias` [outputs] of every layer, as `spec` says.
-    fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<Head> {
-        let values = |name: String, shape: &[usize]| {
-            let tensor = tensors.get(&name).with_context(|| format!("the model has no tensor `{name}`"))?;
-            ensure!(tensor.shape == shape, "the model's `{name}` is {:?}, but its head needs {shape:?}", tensor.shape);
-            tensor.to_f32()
+impl ExactHead {
+    fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<ExactHead> {
+        let head = Head::load(spec, tensors)?;
+        let values = |tensor: &Tensor| to_data(tensor)?.to_f32();
+        let layer = |((weight, bias), (inputs, _)): (&(Tensor, Tensor), (usize, usize))| {
+            Ok(Linear { inputs, weight: values(weight)?, bias: values(bias)? })
         };
-        let widths: Vec<usize> = [&[spec.inputs], &spec.hidden[..], &[spec.classes]].concat();
-        let layer = |(i, pair): (usize, &[usize])| {
-            let (inputs, outputs) = (pair[0], pair[1]);
-            let weight = values(format!("head.{i}.weight"), &[outputs, inputs])?;
-            Ok(Linear { inputs, weight, bias: values(format!("head.{i}.bias"), &[outputs])? })
-        };
-        Ok(Head { layers: widths.windows(2).enumerate().map(layer).collect::<Result<_>>()? })
-    }
-
-    fn parameters(&self) -> u64 {
-        self.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) as u64).sum()
+        Ok(ExactHead { layers: head.layers.iter().zip(spec.layers()).map(layer).collect::<Result<_>>()? })
     }
 
     /// Softmax of the logits: row-major [rows, classes].
