@@ -151,7 +151,8 @@ fn estimate(name: &str, values: Expr) -> [Expr; 3] {
 
 fn over_arms(trials: LazyFrame) -> LazyFrame {
     let seconds = col("cost.seconds").filter(done()).sum().alias("seconds");
-    let configurations = col("configuration").n_unique().alias("configurations");
+    let tried = col("status").neq(lit(Status::Pending.name()));
+    let configurations = col("configuration").filter(tried).n_unique().alias("configurations");
     trials.group_by_stable([col("facet"), col("arm")]).agg([counts(), vec![configurations, seconds]].concat())
 }
 

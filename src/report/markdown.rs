@@ -5,10 +5,9 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::{
-    ArmSummary, Context, Row, Summary,
+    ArmSummary, Context, MeanCost, Row, Summary,
     compare::{by_facet, on_test, side_by_side},
     parameters, results,
-    terminal::comparison,
     text::{self, NONE, Table, escape, plural, spoken},
     verdict,
 };
@@ -71,7 +70,7 @@ fn comparisons(summary: &Summary) -> Result<String> {
         if !label.is_empty() {
             let _ = writeln!(out, "### {}\n", escape(&label));
         }
-        out += &comparison(summary, arms.into_iter()).compact().markdown();
+        out += &comparison(summary, &arms).markdown();
         out += "\n";
     }
     let _ = writeln!(
@@ -84,6 +83,48 @@ fn comparisons(summary: &Summary) -> Result<String> {
         if summary.paired { "of the differences between trials of equal seed" } else { "unpaired (Welch)" }
     );
     Ok(out)
+}
+
+/// The main table: an arm a row.
+fn comparison(summary: &Summary, arms: &[&ArmSummary]) -> Table {
+    let test = on_test(&summary.metric).unwrap_or_default();
+    let against = summary.baseline.as_ref().map_or("difference".to_owned(), |b| format!("difference to {b}"));
+    let (val, on_test) = (text::spoken(&summary.metric), text::spoken(&test));
+    let mut table = Table::new(&[
+        "arm",
+        "facet",
+        &val,
+        &on_test,
+        "seeds",
+        &against,
+        "95 % interval",
+        "verdict",
+        "time a trial",
+        "peak memory",
+        "trained parameters",
+        "epochs",
+    ]);
+    for arm in arms {
+        let estimate = |name: &str| arm.metrics.get(name).map_or(NONE.to_owned(), text::estimate);
+        let judged = arm.metrics.get(&summary.judged_by);
+        let difference = arm.difference.as_ref();
+        let cost = |say: fn(&MeanCost) -> String| arm.cost.as_ref().map_or(NONE.to_owned(), say);
+        table.rows.push(vec![
+            arm.arm.clone(),
+            text::facet(&arm.facet),
+            estimate(&summary.metric),
+            estimate(&test),
+            judged.map_or(NONE.to_owned(), |estimate| estimate.n.to_string()),
+            difference.map_or(NONE.to_owned(), |d| text::signed(d.mean)),
+            difference.and_then(|d| d.interval).map_or(NONE.to_owned(), text::interval),
+            arm.verdict.name().to_owned(),
+            cost(|c| text::duration(c.seconds)),
+            cost(|c| text::memory(c.peak_memory_bytes)),
+            cost(|c| text::count(c.trained_parameters)),
+            cost(|c| text::mean_count(c.epochs)),
+        ]);
+    }
+    table.compact()
 }
 
 /// Every metric of the chosen configurations on the split that arms are compared on.
@@ -198,7 +239,7 @@ fn cost(summary: &Summary) -> String {
         "all its trials",
     ]);
     for arm in &summary.arms {
-        let cost = |say: fn(&super::MeanCost) -> String| arm.cost.as_ref().map_or(NONE.to_owned(), say);
+        let cost = |say: fn(&MeanCost) -> String| arm.cost.as_ref().map_or(NONE.to_owned(), say);
         table.rows.push(vec![
             arm.arm.clone(),
             text::facet(&arm.facet),

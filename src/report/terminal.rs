@@ -1,10 +1,9 @@
 //! The comparison in a few lines for the terminal.
 
 use super::{
-    Summary,
+    Estimate, MeanCost, Summary,
     compare::on_test,
     text::{self, NONE, Table},
-    verdict,
 };
 
 /// The comparison as a compact table, with a sentence an arm under it. Ends with a line break.
@@ -14,7 +13,7 @@ pub fn terminal(summary: &Summary) -> String {
     if summary.judged_by != summary.metric {
         out += &format!(", compared by {}", text::spoken(&summary.judged_by));
     }
-    out += &format!("\n{}\n\n", comparison(summary, summary.arms.iter()).compact().plain());
+    out += &format!("\n{}\n\n", compact(summary).plain());
     for arm in &summary.arms {
         out += &format!("{}\n", arm.sentence.replace('`', ""));
     }
@@ -31,45 +30,44 @@ pub fn terminal(summary: &Summary) -> String {
     out
 }
 
-/// The main table: an arm a row.
-pub(super) fn comparison<'a>(summary: &Summary, arms: impl Iterator<Item = &'a super::ArmSummary>) -> Table {
+/// Narrower than the page's table: three decimals, and of the costs those that people ask for first.
+fn compact(summary: &Summary) -> Table {
     let test = on_test(&summary.metric).unwrap_or_default();
-    let against = summary.baseline.as_ref().map_or("difference".to_owned(), |b| format!("difference to {b}"));
     let (val, on_test) = (text::spoken(&summary.metric), text::spoken(&test));
     let mut table = Table::new(&[
         "arm",
         "facet",
         &val,
         &on_test,
-        "seeds",
-        &against,
+        "n",
+        "difference",
         "95 % interval",
         "verdict",
-        "time a trial",
-        "peak memory",
-        "trained parameters",
-        "epochs",
+        "time",
+        "memory",
+        "trained",
     ]);
-    for arm in arms {
-        let estimate = |name: &str| arm.metrics.get(name).map_or(NONE.to_owned(), text::estimate);
-        let judged = arm.metrics.get(&summary.judged_by);
-        let difference = arm.difference.as_ref();
-        let cost = |say: fn(&super::MeanCost) -> String| arm.cost.as_ref().map_or(NONE.to_owned(), say);
-        let verdict = if arm.verdict == verdict::Verdict::NotCompared { NONE } else { arm.verdict.name() };
+    for arm in &summary.arms {
+        let estimate = |name: &str| match arm.metrics.get(name) {
+            Some(Estimate { mean, std: Some(std), .. }) => format!("{mean:.3} ± {std:.3}"),
+            Some(Estimate { mean, .. }) => format!("{mean:.3}"),
+            None => NONE.to_owned(),
+        };
+        let interval = arm.difference.and_then(|d| d.interval);
+        let cost = |say: fn(&MeanCost) -> String| arm.cost.as_ref().map_or(NONE.to_owned(), say);
         table.rows.push(vec![
             arm.arm.clone(),
             text::facet(&arm.facet),
             estimate(&summary.metric),
             estimate(&test),
-            judged.map_or(NONE.to_owned(), |estimate| estimate.n.to_string()),
-            difference.map_or(NONE.to_owned(), |d| text::signed(d.mean)),
-            difference.and_then(|d| d.interval).map_or(NONE.to_owned(), text::interval),
-            verdict.to_owned(),
+            arm.metrics.get(&summary.judged_by).map_or(NONE.to_owned(), |estimate| estimate.n.to_string()),
+            arm.difference.map_or(NONE.to_owned(), |d| format!("{:+.3}", d.mean)),
+            interval.map_or(NONE.to_owned(), |[low, high]| format!("{low:+.3} to {high:+.3}")),
+            arm.verdict.name().to_owned(),
             cost(|c| text::duration(c.seconds)),
             cost(|c| text::memory(c.peak_memory_bytes)),
             cost(|c| text::count(c.trained_parameters)),
-            cost(|c| text::mean_count(c.epochs)),
         ]);
     }
-    table
+    table.compact()
 }

@@ -151,7 +151,7 @@ fn before_there_is_a_selection_nothing_is_compared() {
     assert_eq!(summary.trials.pending, 12);
     assert!(summary.arms.iter().all(|arm| arm.difference.is_none() && arm.metrics.is_empty()));
     let sentence = &arm(&summary, "fine_tuning").sentence;
-    assert_eq!(sentence, "`fine_tuning` has no finished trial of a chosen configuration yet.");
+    assert_eq!(sentence, "`fine_tuning` has no val accuracy of a chosen configuration yet.");
     let dir = tempfile::tempdir().unwrap();
     write(&rows, &context(), dir.path()).unwrap();
     write(&[], &context(), dir.path()).unwrap();

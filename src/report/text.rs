@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ContentArrangement};
 use serde_json::Value;
 
 use super::Estimate;
+
+/// A comfy-table preset: a line under the header and no other.
+const UNDERLINED_HEADER: &str = "     ──            ";
 
 /// Stands in a cell where there is nothing to say.
 pub const NONE: &str = "-";
@@ -124,7 +127,7 @@ impl Table {
     /// For a terminal; as wide as its cells.
     pub fn plain(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_preset(UNDERLINED_HEADER).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header).add_rows(&self.rows);
         for (i, column) in table.column_iter_mut().enumerate() {
             column.set_cell_alignment(if self.is_numeric(i) { CellAlignment::Right } else { CellAlignment::Left });

@@ -82,7 +82,7 @@ impl Finding<'_> {
         let arm = format!("{at}`{}`", self.arm);
         let name = spoken(self.judged_by);
         let Some(own) = self.own else {
-            return format!("{arm} has no finished trial of a chosen configuration yet.");
+            return format!("{arm} has no {name} of a chosen configuration yet.");
         };
         let reached = format!("{name} {} (mean of {})", metric(own.mean), plural(own.n, "seed"));
         if self.verdict == Verdict::Baseline {

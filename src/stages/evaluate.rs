@@ -1,18 +1,23 @@
 //! `evaluate`: scores a model on one split. The test split's node exists only once a selection is on record.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensors};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
-use super::{Outcome, Task};
+use super::{Answer, Outcome, Stopped, Task};
 use crate::{
-    artifact::{Dataset, Features, Model, Predictions, Scores, Split, model::HeadSpec, scores::PerClass},
+    artifact::{Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, scores::PerClass},
     backbones,
     metrics::Classified,
+    nn::{
+        BATCH, Extractor, Head, Network,
+        checkpoint::{self, Tensors},
+        to_data,
+    },
 };
 
 pub const VERSION: u32 = 1;
@@ -105,33 +110,65 @@ fn check_classes(model: &[String], images: &[String]) -> Result<()> {
 }
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let dataset = Dataset::read(task.input("dataset")?)?;
-    let folder = task.input("model")?.to_owned();
-    let model = Model::read(&folder)?;
+    let folder = task.input("model")?;
+    let model = Model::read(folder)?;
     check_classes(&model.classes, &dataset.classes)?;
-    let head = Head::read(&folder, &model.head)?;
-    let features = Features::read(task.input("features")?)?;
+    let tensors = checkpoint::read(&folder.join(Model::WEIGHTS))?;
+    let head = ExactHead::new(&tensors, &model.head)?;
+    let features = features(&model, &tensors, task)?;
     let images = dataset.rows(work.split).len();
     ensure!(
         features.rows == images,
-        "there are features of {} images, but the {} split has {images}",
+        "{} images went through the backbone, but the {} split has {images}",
         features.rows,
         work.split.name()
     );
     let (scores, predictions) = score(work, &dataset, work.split, head.probabilities(&features)?)?;
     scores.write(&task.out)?;
     predictions.write(&task.out)?;
-    let backbone = backbones::find(&model.backbone.backbone).map_or(0, backbones::Backbone::parameters);
     Ok(Outcome {
         metrics: scores.metrics,
         images_seen: images as u64,
-        total_parameters: backbone + head.parameters(),
+        total_parameters: backbone_parameters(&model)? + model.head.parameters(),
         ..Outcome::default()
     })
 }
 
-/// The head of a model, computed in f64 and without libtorch: equal bits for any number of threads or rows.
+/// What the model's backbone makes of the images: stored already, or computed by the kernel that `extract_features` uses.
+fn features(model: &Model, tensors: &Tensors, task: &mut Task<'_>) -> Result<Features> {
+    if task.inputs.contains_key("features") {
+        ensure!(
+            model.changed_blocks.is_empty(),
+            "the model trained its blocks {}: features of the backbone it started from are not its own",
+            model.changed_blocks.join(", ")
+        );
+        return Features::read(task.input("features")?);
+    }
+    let views = Views::open(task.input("views")?)?;
+    let network = Network::open(&model.backbone, task.sources.get("weights").map(PathBuf::as_path))?;
+    let changed = model.changed_blocks.iter().map(|name| {
+        let backbone = network.backbone();
+        backbone.block_index(name).with_context(|| format!("{} has no block `{name}`", backbone.name))
+    });
+    network.overwrite(&changed.collect::<Result<Vec<_>>>()?, tensors)?;
+    let cut = network.cut(&model.backbone)?;
+    let extractor = Extractor::new(&network, cut, model.backbone.pooling, model.backbone.normalization, BATCH)?;
+    extractor.features(&views, |done, total| match task.link.progress(done, total) {
+        Answer::Continue => Ok(()),
+        Answer::Checkpoint | Answer::Stop => Err(Stopped.into()),
+    })
+}
+
+/// Of the blocks up to the cut.
+fn backbone_parameters(model: &Model) -> Result<u64> {
+    let backbone = backbones::named(&model.backbone.backbone)?;
+    let used = backbone.block_index(&model.backbone.cut).map_or(0, |cut| cut + 1);
+    Ok(backbone.blocks.iter().take(used).map(backbones::Block::parameters).sum())
+}
+
+/// A trained head as plain f64 arithmetic: equal bits for any number of threads or rows, which libtorch does not promise.
 #[derive(Debug)]
-struct Head {
+struct ExactHead {
     layers: Vec<Linear>,
 }
 
@@ -143,33 +180,14 @@ struct Linear {
     bias: Vec<f32>,
 }
 
-impl Head {
-    /// `head.{i}.weight` [outputs, inputs] and `head.{i}.bias` [outputs] of every layer, f32, as `spec` says.
-    fn read(model: &Path, spec: &HeadSpec) -> Result<Head> {
-        let path = model.join(Model::WEIGHTS);
-        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        let file = SafeTensors::deserialize(&bytes).with_context(|| format!("reading {}", path.display()))?;
-        let tensor = |name: String, shape: &[usize]| -> Result<Vec<f32>> {
-            let tensor = file.tensor(&name).with_context(|| format!("{} has no `{name}`", path.display()))?;
-            ensure!(
-                tensor.dtype() == Dtype::F32 && tensor.shape() == shape,
-                "`{name}` is {:?} {:?}, but the model's head needs F32 {shape:?}",
-                tensor.dtype(),
-                tensor.shape()
-            );
-            Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+impl ExactHead {
+    fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<ExactHead> {
+        let head = Head::load(spec, tensors)?;
+        let values = |tensor: &Tensor| to_data(tensor)?.to_f32();
+        let layer = |((weight, bias), (inputs, _)): (&(Tensor, Tensor), (usize, usize))| {
+            Ok(Linear { inputs, weight: values(weight)?, bias: values(bias)? })
         };
-        let widths: Vec<usize> = [&[spec.inputs], &spec.hidden[..], &[spec.classes]].concat();
-        let layer = |(i, pair): (usize, &[usize])| {
-            let (inputs, outputs) = (pair[0], pair[1]);
-            let weight = tensor(format!("head.{i}.weight"), &[outputs, inputs])?;
-            Ok(Linear { inputs, weight, bias: tensor(format!("head.{i}.bias"), &[outputs])? })
-        };
-        Ok(Head { layers: widths.windows(2).enumerate().map(layer).collect::<Result<_>>()? })
-    }
-
-    fn parameters(&self) -> u64 {
-        self.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) as u64).sum()
+        Ok(ExactHead { layers: head.layers.iter().zip(spec.layers()).map(layer).collect::<Result<_>>()? })
     }
 
     /// Softmax of the logits: row-major [rows, classes].
@@ -215,77 +233,4 @@ fn softmax(mut logits: Vec<f64>) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::artifact::Image;
-
-    fn dataset() -> Dataset {
-        let image = |i: u32| Image {
-            id: format!("{i:032x}"),
-            path: format!("{i}.png"),
-            label: i % 3,
-            split: if i < 6 { Split::Val } else { Split::Train },
-        };
-        let classes = ["cat", "dog", "fox"].map(String::from).to_vec();
-        Dataset { classes, images: (0..9).map(image).collect(), dropped: Vec::new() }
-    }
-
-    fn work() -> Work {
-        Work { split: Split::Val, top_k: vec![2, 5], calibration_bins: 15 }
-    }
-
-    #[test]
-    fn scores_carry_the_names_of_the_classes() {
-        let certain_of = |c: usize| (0..3).map(move |k| if k == c { 0.8 } else { 0.1 });
-        // Images 0 to 5 are cat, dog, fox, cat, dog, fox; the last is taken for a dog.
-        let probabilities = [0, 1, 2, 0, 1, 1].into_iter().flat_map(certain_of).collect();
-        let (scores, predictions) = score(&work(), &dataset(), Split::Val, probabilities).unwrap();
-        let names: Vec<&str> = scores.metrics.keys().map(String::as_str).collect();
-        assert_eq!(names, ["accuracy", "auroc", "balanced_accuracy", "ece", "log_loss", "macro_f1", "top_2"]);
-        assert_eq!(scores.metrics["accuracy"], 5.0 / 6.0);
-        assert_eq!(scores.confusion, [[2, 0, 0], [0, 2, 0], [0, 1, 1]]);
-        let fox = &scores.per_class[2];
-        assert_eq!((fox.class.as_str(), fox.precision, fox.recall, fox.support), ("fox", 1.0, 0.5, 2));
-        assert_eq!(predictions.predicted, [0, 1, 2, 0, 1, 1]);
-        assert_eq!(predictions.paths[5], "5.png");
-    }
-
-    #[test]
-    fn what_cannot_be_scored_is_said() {
-        let empty = score(&work(), &dataset(), Split::Test, Vec::new()).unwrap_err();
-        assert_eq!(empty.to_string(), "the test split has no images: there is nothing to evaluate");
-        let diverged = score(&work(), &dataset(), Split::Val, vec![f64::NAN; 18]).unwrap_err();
-        assert!(format!("{diverged:#}").contains("image 1 of 6 has the probability NaN"), "{diverged:#}");
-    }
-
-    #[test]
-    fn other_classes_or_another_order_are_refused() {
-        let names = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
-        assert!(check_classes(&names(&["a", "b"]), &names(&["a", "b"])).is_ok());
-        let error = check_classes(&names(&["a", "b"]), &names(&["b", "a"])).unwrap_err().to_string();
-        assert!(error.contains("[a, b]") && error.contains("[b, a]"), "{error}");
-    }
-
-    fn linear(inputs: usize, weight: &[f32], bias: &[f32]) -> Linear {
-        Linear { inputs, weight: weight.to_vec(), bias: bias.to_vec() }
-    }
-
-    #[test]
-    fn an_mlp_head_applies_relu_between_its_layers_only() {
-        let head = Head {
-            layers: vec![linear(2, &[1.0, 0.0, 0.0, 1.0], &[0.0, 0.5]), linear(2, &[1.0, 1.0, -1.0, 2.0], &[0.0, 0.0])],
-        };
-        // (-1, 1) -> (-1, 1.5) -> relu (0, 1.5) -> (1.5, 3): the softmax of a difference of 1.5.
-        let found = head.probabilities(&Features { rows: 1, width: 2, values: vec![-1.0, 1.0] }).unwrap();
-        let second = 1.0 / (1.0 + (-1.5f64).exp());
-        assert!((found[1] - second).abs() < 1e-15 && (found[0] + found[1] - 1.0).abs() < 1e-15, "{found:?}");
-        assert_eq!(head.parameters(), 12);
-        let error = head.probabilities(&Features { rows: 1, width: 3, values: vec![0.0; 3] }).unwrap_err();
-        assert!(error.to_string().contains("3 wide, but the model's head takes 2"), "{error}");
-    }
-
-    #[test]
-    fn softmax_survives_large_logits() {
-        assert_eq!(softmax(vec![1000.0, 1000.0, -1000.0]), [0.5, 0.5, 0.0]);
-    }
-}
+mod tests;
