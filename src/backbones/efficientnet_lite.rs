@@ -7,7 +7,8 @@ fn conv(name: String, inputs: usize, outputs: usize, kernel: usize, stride: usiz
 }
 
 fn norm(name: String, channels: usize) -> Layer {
-    Layer::BatchNorm { name, channels, eps: 1e-3, momentum: 0.01 }
+    // The running statistics follow at PyTorch's default rate, as in timm: the 0.01 of the original schedule needs thousands of steps.
+    Layer::BatchNorm { name, channels, eps: 1e-3, momentum: 0.1 }
 }
 
 /// MBConv without squeeze-and-excitation: expand, depthwise, project; a shortcut where the shape allows.
