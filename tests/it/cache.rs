@@ -19,8 +19,7 @@ fn a_second_run_runs_nothing() {
 
 #[test]
 fn one_lr_reruns_only_what_depends_on_it() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     project.edit("pipelines/tuning.yaml", "lr: 0.05 }", "lr: 0.04 }");
     let plan = project.json(&["plan", EXPERIMENT, "--format", "json"]);
     let will_run: Vec<&str> =
@@ -38,8 +37,7 @@ fn one_lr_reruns_only_what_depends_on_it() {
 
 #[test]
 fn touched_images_rerun_nothing() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     let past = SystemTime::now() - Duration::from_secs(3600);
     for image in files(&project.path("data/photos")) {
         File::options().write(true).open(image).unwrap().set_modified(past).unwrap();
@@ -49,8 +47,7 @@ fn touched_images_rerun_nothing() {
 
 #[test]
 fn a_text_file_among_the_images_is_cut_off_at_the_dataset() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     project.write("data/photos/bright/notes.txt", "taken in May");
     let before = project.runs();
     project.run();
@@ -60,8 +57,7 @@ fn a_text_file_among_the_images_is_cut_off_at_the_dataset() {
 
 #[test]
 fn another_image_is_noticed() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     let other = fs::read(project.path("data/photos/bright/00.png")).unwrap();
     project.write("data/photos/dark/00.png", other);
     assert!(project.run().done > 1);

@@ -8,8 +8,7 @@ use crate::support::{EXPERIMENT, Project, files, stderr};
 
 /// Flips one bit in an artifact of a kind; the seed says which.
 fn flip_a_bit(kind: &str) {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     let digest = project.index(&format!("SELECT digest FROM nodes WHERE kind = '{kind}' ORDER BY key")).remove(0);
     let mut draws = Draws::new(0, kind, 0, "flip");
     let mut candidates = files(&project.path(&format!(".thawline/store/{}/{digest}", &digest[..2])));

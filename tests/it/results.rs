@@ -6,8 +6,7 @@ use crate::support::Project;
 
 #[test]
 fn rows_have_the_published_shape_and_sealed_test_halves() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     let rows = project.json(&["results", "tiny", "--format", "json"]);
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), 6, "two configurations of one arm, one of the other, at two seeds");
@@ -43,13 +42,13 @@ fn rows_have_the_published_shape_and_sealed_test_halves() {
 
 #[test]
 fn the_other_formats_show_as_many_rows() {
-    let project = Project::new();
-    project.run();
+    let project = Project::ran();
     for format in ["table", "csv"] {
         let output = project.thawline(&["results", "tiny", "--format", format]);
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(text.lines().count(), 1 + 6, "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains("-s0") || line.contains("-s1")).count(), 6, "{text}");
     }
+    project.run();
     assert!(project.path("reports/tiny/report.md").is_file());
 }

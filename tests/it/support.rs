@@ -20,7 +20,7 @@ const FEATURE_EXTRACTION: &str = r#"params: { head_lr: 0.1 }
 stages:
   photos:   { dataset: { image_folder: data/photos, split: { train: 0.5, val: 0.25, test: 0.25 } } }
   views:    { augment: { images: photos, size: 32, views: 1, train: [{ resize: [32, 32] }, horizontal_flip], eval: [{ resize: [32, 32] }] } }
-  features: { extract_features: { images: views, backbone: resnet18, weights: none } }
+  features: { extract_features: { images: views, backbone: efficientnet_lite0, weights: none } }
   probe:    { train_head: { features: features, epochs: 5, optimizer: { sgd: { lr: "${head_lr}" } } } }
   score:    { evaluate: { model: probe } }
 "#;
@@ -34,7 +34,7 @@ stages:
       phases:
         - { name: top,  train: [head], epochs: 3, lr: "${lr}" }
         - { name: more, train: [{ last: 2 }, head], epochs: 4, lr: "${lr}" }
-  tuned:  { fine_tune: { images: views, backbone: resnet18, weights: none, batch_size: 4, schedule: thaw } }
+  tuned:  { fine_tune: { images: views, backbone: efficientnet_lite0, weights: none, batch_size: 4, schedule: thaw } }
   score:  { evaluate: { model: tuned } }
 "#;
 
@@ -60,6 +60,17 @@ impl Project {
         project.write("pipelines/features.yaml", FEATURE_EXTRACTION);
         project.write("pipelines/tuning.yaml", FINE_TUNING);
         project.write(EXPERIMENT, TINY);
+        project
+    }
+
+    /// A project in which the experiment ran: a copy of the undisturbed one, so that each test need not wait for a run.
+    pub fn ran() -> Project {
+        let (project, from) = (Project::new(), &undisturbed().project);
+        for path in files(&from.path(".thawline")) {
+            let to = project.path(path.strip_prefix(from.dir.path()).unwrap().to_str().unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(&path, to).unwrap();
+        }
         project
     }
 
@@ -98,9 +109,9 @@ impl Project {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs the experiment to its end.
+    /// Runs the experiment to its end, with two jobs.
     pub fn run(&self) -> Nodes {
-        Nodes::of(&self.json(&["run", EXPERIMENT, "--format", "json"]))
+        Nodes::of(&self.json(&["run", EXPERIMENT, "-j", "2", "--format", "json"]))
     }
 
     /// Starts the experiment in the background.
@@ -185,6 +196,7 @@ impl Nodes {
 
 /// What a project holds after one run that nothing disturbed.
 pub struct Undisturbed {
+    project: Project,
     pub metrics: BTreeMap<String, Map<String, Value>>,
     pub keys: BTreeSet<String>,
     pub digests: BTreeSet<String>,
@@ -196,7 +208,8 @@ pub fn undisturbed() -> &'static Undisturbed {
     MADE.get_or_init(|| {
         let project = Project::new();
         project.run();
-        Undisturbed { metrics: project.metrics(), keys: project.finished(), digests: project.digests() }
+        let (metrics, keys, digests) = (project.metrics(), project.finished(), project.digests());
+        Undisturbed { project, metrics, keys, digests }
     })
 }
 

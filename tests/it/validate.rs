@@ -32,16 +32,16 @@ mistakes! {
     out_of_range: FEATURES, "epochs: 5" => "epochs: 0";
     missing_key: FEATURES, "images: views, backbone" => "backbone";
     unknown_reference: FEATURES, "images: photos" => "images: fotos";
-    cycle: FEATURES, "images: photos" => "images: views";
+cycle: TUNING, "  tuned:  { fine_tune: { images: views, backbone: efficientnet_lite0, weights: none, batch_size: 4, schedule: thaw } }" => "  tuned:  { fine_tune: { images: views, start_from: again, schedule: thaw } }\n  again:  { fine_tune: { images: views, start_from: tuned, schedule: thaw } }";
     wrong_artifact: FEATURES, "features: features" => "features: photos";
-    unknown_backbone: FEATURES, "resnet18" => "resnet81";
-    unknown_block: TUNING, "train: [head]" => "train: [layer9, head]";
+    unknown_backbone: FEATURES, "efficientnet_lite0" => "efficientnet_lite9";
+    unknown_block: TUNING, "train: [head]" => "train: [blocks.99, head]";
     undeclared_swept_parameter: EXPERIMENT, "head_lr:" => "haed_lr:";
     unknown_pipeline: EXPERIMENT, "tuning.yaml" => "tunning.yaml";
     unknown_metric: EXPERIMENT, "repeats:" => "metric: { name: val/acuracy }\nrepeats:";
     test_metric: EXPERIMENT, "repeats:" => "metric: { name: test/accuracy }\nrepeats:";
     ambiguous_metric: TUNING, "  score:  { evaluate: { model: tuned } }" => "  score:  { evaluate: { model: tuned } }\n  other:  { evaluate: { model: tuned } }";
-    two_at_once: FEATURES, "model: probe" => "modell: probe, top: 1";
+    several_at_once: FEATURES, "model: probe" => "modell: probe, top: 1";
 }
 
 #[test]
