@@ -68,7 +68,14 @@ fn sealed(plan: &Plan) -> BTreeSet<NodeIndex> {
 
 /// Each evaluation with what it stands on below it; what was shown before is only named.
 fn tree(plan: &Plan) -> String {
-    fn branch(plan: &Plan, node: NodeIndex, role: &str, depth: usize, seen: &mut BTreeSet<NodeIndex>, out: &mut String) {
+    fn branch(
+        plan: &Plan,
+        node: NodeIndex,
+        role: &str,
+        depth: usize,
+        seen: &mut BTreeSet<NodeIndex>,
+        out: &mut String,
+    ) {
         let indent = "  ".repeat(depth);
         let planned = plan.node(node);
         let role = if role.is_empty() { String::new() } else { format!("{role}: ") };
@@ -122,7 +129,9 @@ fn dot(plan: &Plan) -> String {
     }
     for node in sealed(plan) {
         let i = node.index();
-        out.push_str(&format!("  t{i} [label=\"test half, sealed\", style=dashed];\n  n{i} -> t{i} [style=dashed, label=\"selection\"];\n"));
+        out.push_str(&format!(
+            "  t{i} [label=\"test half, sealed\", style=dashed];\n  n{i} -> t{i} [style=dashed, label=\"selection\"];\n"
+        ));
     }
     out.push_str("}\n");
     out

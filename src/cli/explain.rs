@@ -72,5 +72,9 @@ fn select(forecast: &Forecast, what: Option<&str>) -> Vec<NodeIndex> {
         return plan.trial_nodes(trial);
     }
     let exact: Vec<NodeIndex> = plan.nodes().filter(|(_, n)| n.label == what).map(|(i, _)| i).collect();
-    if exact.is_empty() { plan.nodes().filter(|(_, n)| n.label.contains(what)).map(|(i, _)| i).collect() } else { exact }
+    if exact.is_empty() {
+        plan.nodes().filter(|(_, n)| n.label.contains(what)).map(|(i, _)| i).collect()
+    } else {
+        exact
+    }
 }

@@ -40,7 +40,8 @@ impl Forecast {
         let mut scheduler = Scheduler::new(false);
         let mut needed = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        let mut stack: Vec<NodeIndex> = plan.trials().iter().flat_map(|t| t.evaluations.iter().map(|e| e.node)).collect();
+        let mut stack: Vec<NodeIndex> =
+            plan.trials().iter().flat_map(|t| t.evaluations.iter().map(|e| e.node)).collect();
         while let Some(node) = stack.pop() {
             if !seen.insert(node) {
                 continue;

@@ -166,11 +166,14 @@ fn schedules(experiment: &Experiment, forecast: &Forecast) -> Vec<String> {
                 continue;
             };
             let Some(backbone) = backbones::find(&choice.backbone) else { continue };
-            let Ok(phases) = freeze_schedule::resolve(schedule, backbone, &choice.cut, params.optimizer) else { continue };
+            let Ok(phases) = freeze_schedule::resolve(schedule, backbone, &choice.cut, params.optimizer) else {
+                continue;
+            };
             let rows = phases.iter().map(|(phase_name, phase)| {
                 let trained = freeze_schedule::trained_parameters(phase, backbone, 0);
                 let head = if phase.head { " + head" } else { "" };
-                let decay = if phase.layer_decay == 1.0 { String::new() } else { format!(" x {}/block", phase.layer_decay) };
+                let decay =
+                    if phase.layer_decay == 1.0 { String::new() } else { format!(" x {}/block", phase.layer_decay) };
                 vec![
                     phase_name.clone(),
                     blocks(phase, backbone),
@@ -199,7 +202,9 @@ fn blocks(phase: &freeze_schedule::Phase, backbone: &backbones::Backbone) -> Str
             }
         }
         let name = |i: usize| backbone.blocks[i].name.as_str();
-        out.into_iter().map(|(a, b)| if a == b { name(a).to_string() } else { format!("{} .. {}", name(a), name(b)) }).collect()
+        out.into_iter()
+            .map(|(a, b)| if a == b { name(a).to_string() } else { format!("{} .. {}", name(a), name(b)) })
+            .collect()
     };
     let mut parts: Vec<String> = ranges(false);
     let norms: Vec<String> = ranges(true);
@@ -216,7 +221,9 @@ fn as_json(experiment: &Experiment, forecast: &Forecast) -> Value {
         .needed
         .iter()
         .filter(|(_, e)| **e != Expectation::Cached)
-        .map(|(&node, _)| json!({ "label": forecast.plan.node(node).label, "kind": forecast.plan.node(node).kind.name }))
+        .map(
+            |(&node, _)| json!({ "label": forecast.plan.node(node).label, "kind": forecast.plan.node(node).kind.name }),
+        )
         .collect();
     json!({
         "experiment": experiment.name,

@@ -43,7 +43,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
             path
         }
     };
-    let missing: Vec<String> = arguments.images.iter().filter(|i| !i.is_file()).map(|i| i.display().to_string()).collect();
+    let missing: Vec<String> =
+        arguments.images.iter().filter(|i| !i.is_file()).map(|i| i.display().to_string()).collect();
     if !missing.is_empty() {
         return Err(usage(anyhow!("no such image: {}", missing.join(", "))));
     }

@@ -1,10 +1,6 @@
 //! A run as it happens: bars on a terminal, plain lines otherwise, all on standard error.
 
-use std::{
-    collections::HashMap,
-    io::IsTerminal,
-    time::Duration,
-};
+use std::{collections::HashMap, io::IsTerminal, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -48,7 +44,10 @@ impl Reporter {
         let plain = self.bars.is_none() && !self.quiet;
         let line = match event {
             Event::NodeFailed { label, error, .. } => format!("failed  {label}: {error}"),
-            Event::Corrupt { label, digest } => format!("broken  the artifact of {label} ({}...) is not what was stored; it is made again", &digest[..8]),
+            Event::Corrupt { label, digest } => format!(
+                "broken  the artifact of {label} ({}...) is not what was stored; it is made again",
+                &digest[..8]
+            ),
             Event::Stopping { running } => format!(
                 "stopping: {} to finish the epoch and save a checkpoint; again to stop at once",
                 text::plural(*running, "node")
@@ -56,12 +55,19 @@ impl Reporter {
             _ if self.quiet => return None,
             Event::Notice { text } => format!("notice: {text}"),
             Event::Started { experiment, trials, progress, .. } => {
-                let cached = if progress.cached > 0 { format!(", {} on record", text::plural(progress.cached, "node")) } else { String::new() };
+                let cached = if progress.cached > 0 {
+                    format!(", {} on record", text::plural(progress.cached, "node"))
+                } else {
+                    String::new()
+                };
                 format!("{experiment}: {}{cached}", text::plural(*trials, "trial"))
             }
             Event::Selected { arm, facet, configuration, metric, value, candidates } => {
                 let facet = if facet == "{}" { String::new() } else { format!(" at {facet}") };
-                format!("selected  {arm}-{configuration}{facet} of {} ({metric} {value:.4}); its test half opens", text::plural(*candidates, "configuration"))
+                format!(
+                    "selected  {arm}-{configuration}{facet} of {} ({metric} {value:.4}); its test half opens",
+                    text::plural(*candidates, "configuration")
+                )
             }
             Event::NodeFinished { label, seconds, notes, progress, .. } if plain => {
                 let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join("; ")) };
@@ -109,7 +115,8 @@ impl Bars {
             }
             Event::Epoch { label, key, epoch, epochs, metrics } => {
                 let shown = ["train/loss", "val/loss", "val/accuracy"].iter();
-                let figures: Vec<String> = shown.filter_map(|name| Some(format!("{name} {:.4}", metrics.get(*name)?))).collect();
+                let figures: Vec<String> =
+                    shown.filter_map(|name| Some(format!("{name} {:.4}", metrics.get(*name)?))).collect();
                 if let Some(bar) = self.nodes.get(key) {
                     bar.set_message(format!("{label}  epoch {epoch}/{epochs}  {}", figures.join("  ")));
                 }

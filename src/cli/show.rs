@@ -66,7 +66,8 @@ fn trial_text(store: &Store, trial: &TrialRecord) -> anyhow::Result<String> {
         map.iter().map(|(name, value)| vec![format!("  {name}"), value.to_string()]).collect::<Vec<_>>()
     };
     out.push_str(&format!("\n\n{}", text::table(&["parameter", "value"], pairs(&trial.params), &[])));
-    let metrics = trial.metrics.iter().map(|(n, v)| vec![format!("  {n}"), format!("{:.4}", v.as_f64().unwrap_or(f64::NAN))]);
+    let metrics =
+        trial.metrics.iter().map(|(n, v)| vec![format!("  {n}"), format!("{:.4}", v.as_f64().unwrap_or(f64::NAN))]);
     out.push_str(&format!("\n\n{}", text::table(&["metric", "value"], metrics.collect(), &[1])));
     let mut rows = Vec::new();
     for (label, key) in &trial.nodes {
@@ -119,7 +120,11 @@ fn node_json(store: &Store, node: &NodeRecord) -> anyhow::Result<Value> {
 
 fn node_text(store: &Store, node: &NodeRecord) -> anyhow::Result<String> {
     let mut out = format!("{} ({})\n  key {}\n", node.label, node.kind, node.key);
-    out.push_str(&format!("  artifact {} ({})\n", store.objects().path(&node.digest).display(), text::bytes(node.bytes)));
+    out.push_str(&format!(
+        "  artifact {} ({})\n",
+        store.objects().path(&node.digest).display(),
+        text::bytes(node.bytes)
+    ));
     out.push_str(&format!(
         "  wall {}, cpu {}, peak memory {}, {}\n",
         text::seconds(node.usage.wall),

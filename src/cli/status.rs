@@ -41,7 +41,11 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         }
         if state(run) == "failed" {
             for node in store.node_runs(Some(run.id), None)?.iter().filter(|n| n.status == "failed") {
-                output::print(&format!("  failed {}: {}", node.label, node.error.as_deref().unwrap_or("no reason given")));
+                output::print(&format!(
+                    "  failed {}: {}",
+                    node.label,
+                    node.error.as_deref().unwrap_or("no reason given")
+                ));
             }
         }
     }

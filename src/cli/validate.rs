@@ -31,7 +31,11 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
                         output::remark(&format!("notice: {notice}"));
                     }
                     let arms = text::plural(experiment.arms.len(), "arm");
-                    output::print(&format!("{}: valid, {arms}, {}", path.display(), text::plural(experiment.seeds.len(), "seed")));
+                    output::print(&format!(
+                        "{}: valid, {arms}, {}",
+                        path.display(),
+                        text::plural(experiment.seeds.len(), "seed")
+                    ));
                 }
             }
             Err(diagnostics) => {

@@ -87,7 +87,9 @@ pub fn run(
     };
     let outcome = coordinator.drive(&mut arms, &messages, trials);
     let status = match &outcome {
-        Ok(()) => coordinator.stopping.unwrap_or(if coordinator.scheduler.progress().failed > 0 { "failed" } else { "done" }),
+        Ok(()) => {
+            coordinator.stopping.unwrap_or(if coordinator.scheduler.progress().failed > 0 { "failed" } else { "done" })
+        }
         Err(_) => "failed",
     };
     coordinator.finish(status)?;
@@ -194,10 +196,12 @@ impl Coordinator<'_> {
             if settled.is_empty() {
                 return Ok(());
             }
-            let mut affected: Vec<TrialId> = settled.iter().filter_map(|n| self.scored_by.get(n)).flatten().copied().collect();
+            let mut affected: Vec<TrialId> =
+                settled.iter().filter_map(|n| self.scored_by.get(n)).flatten().copied().collect();
             affected.sort_unstable();
             affected.dedup();
-            let rows: Vec<_> = affected.iter().map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
+            let rows: Vec<_> =
+                affected.iter().map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
             self.store.put_trials(self.run, &rows)?;
             if self.scheduler.progress().failed > 0 && !self.options.keep_going {
                 self.stopping.get_or_insert("failed");
@@ -217,7 +221,8 @@ impl Coordinator<'_> {
         let chosen = arms.select(self.commit.as_deref());
         arms.check_paired(&self.plan, &chosen, &self.scheduler, self.store)?;
         for one in chosen {
-            let digest = one.trials.first().and_then(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store));
+            let digest =
+                one.trials.first().and_then(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store));
             let id = self.store.record_selection(self.run, &one.selection)?;
             self.emit(Event::Selected {
                 arm: one.selection.arm.clone(),
@@ -265,7 +270,8 @@ impl Coordinator<'_> {
             let manifest = self.manifest(node)?;
             let planned = self.plan.node(node);
             let node_run = self.store.begin_node_run(self.run, &manifest.key, planned.kind.name, &planned.label)?;
-            let assignment = Assignment { node, key: manifest.key.clone(), node_run, threads: planned.threads, locked: false };
+            let assignment =
+                Assignment { node, key: manifest.key.clone(), node_run, threads: planned.threads, locked: false };
             self.pool.assign(assignment, &manifest)?;
             self.scheduler.started(&self.plan, node);
             self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key });
@@ -277,7 +283,11 @@ impl Coordinator<'_> {
         let key = self.scheduler.keys().known(node).context("a ready node has a key")?.to_string();
         let inputs = self.plan.inputs(node).into_iter().map(|(role, input)| {
             let record = self.scheduler.record(input).context("a ready node's inputs are done")?;
-            Ok(Input { role: role.to_string(), digest: record.digest.clone(), path: self.store.objects().path(&record.digest) })
+            Ok(Input {
+                role: role.to_string(),
+                digest: record.digest.clone(),
+                path: self.store.objects().path(&record.digest),
+            })
         });
         Ok(Manifest {
             inputs: inputs.collect::<Result<_>>()?,
@@ -434,10 +444,16 @@ impl Coordinator<'_> {
     fn finish(&mut self, status: &'static str) -> Result<()> {
         let ids: Vec<TrialId> = (0..self.plan.trials().len()).collect();
         let open = |id: &TrialId| {
-            self.plan.trials()[*id].evaluations.iter().any(|e| !matches!(self.scheduler.state(e.node), State::Done | State::Failed))
+            self.plan.trials()[*id]
+                .evaluations
+                .iter()
+                .any(|e| !matches!(self.scheduler.state(e.node), State::Done | State::Failed))
         };
-        let rows: Vec<_> =
-            ids.iter().filter(|id| open(id)).map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
+        let rows: Vec<_> = ids
+            .iter()
+            .filter(|id| open(id))
+            .map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store))
+            .collect();
         self.store.put_trials(self.run, &rows)?;
         let mut context = new_run(self.experiment, self.options, &git::Tree::default()).context;
         context["data"] = json!(rows::data_lines(&self.plan, &self.scheduler, self.store));

@@ -8,20 +8,72 @@ use crate::store::runs::Progress;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Started { experiment: String, run: i64, trials: usize, progress: Progress },
-    Notice { text: String },
-    NodeStarted { label: String, key: String },
-    NodeProgress { label: String, key: String, done: u64, total: u64 },
-    Epoch { label: String, key: String, epoch: u32, epochs: u32, metrics: std::collections::BTreeMap<String, f64> },
-    NodeFinished { label: String, key: String, seconds: f64, notes: Vec<String>, progress: Progress },
+    Started {
+        experiment: String,
+        run: i64,
+        trials: usize,
+        progress: Progress,
+    },
+    Notice {
+        text: String,
+    },
+    NodeStarted {
+        label: String,
+        key: String,
+    },
+    NodeProgress {
+        label: String,
+        key: String,
+        done: u64,
+        total: u64,
+    },
+    Epoch {
+        label: String,
+        key: String,
+        epoch: u32,
+        epochs: u32,
+        metrics: std::collections::BTreeMap<String, f64>,
+    },
+    NodeFinished {
+        label: String,
+        key: String,
+        seconds: f64,
+        notes: Vec<String>,
+        progress: Progress,
+    },
     /// Another coordinator finished it while this one waited for its lock.
-    NodeFoundFinished { label: String, key: String, progress: Progress },
-    NodeFailed { label: String, key: String, error: String, progress: Progress },
+    NodeFoundFinished {
+        label: String,
+        key: String,
+        progress: Progress,
+    },
+    NodeFailed {
+        label: String,
+        key: String,
+        error: String,
+        progress: Progress,
+    },
     /// An artifact did not have the content that its digest promises; it is made again.
-    Corrupt { label: String, digest: String },
+    Corrupt {
+        label: String,
+        digest: String,
+    },
     /// The configuration that validation chose is on record; its test half may be computed.
-    Selected { arm: String, facet: String, configuration: String, metric: String, value: f64, candidates: usize },
+    Selected {
+        arm: String,
+        facet: String,
+        configuration: String,
+        metric: String,
+        value: f64,
+        candidates: usize,
+    },
     /// The first Ctrl-C: what runs finishes its epoch.
-    Stopping { running: usize },
-    Finished { status: String, seconds: f64, progress: Progress },
+    Stopping {
+        running: usize,
+    },
+    Finished {
+        status: String,
+        seconds: f64,
+        progress: Progress,
+    },
 }

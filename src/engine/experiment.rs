@@ -75,7 +75,8 @@ impl<'a> Arms<'a> {
     pub fn ask(&mut self, plan: &mut Plan, sources: &mut dyn Sources) -> Result<Vec<TrialId>> {
         let mut new = Vec::new();
         for group in &mut self.groups {
-            let arm = self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
+            let arm =
+                self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
             while let Some(suggestion) = group.search.ask() {
                 let mut values = group.facet.clone();
                 values.extend(suggestion.values);
@@ -153,7 +154,9 @@ impl<'a> Arms<'a> {
         }
         let mut first: Option<(String, String)> = None;
         for one in chosen {
-            let Some(digest) = one.trials.first().and_then(|&t| test_digest(plan, t, scheduler, store)) else { continue };
+            let Some(digest) = one.trials.first().and_then(|&t| test_digest(plan, t, scheduler, store)) else {
+                continue;
+            };
             match &first {
                 None => first = Some((one.selection.arm.clone(), digest)),
                 Some((arm, expected)) if *expected != digest => bail!(

@@ -87,7 +87,8 @@ fn changes(
     let mut out = Vec::new();
     for (name, old, new) in differences(&record.inputs, inputs) {
         let role = name.strip_prefix("input ");
-        let input = role.and_then(|role| plan.inputs(node).into_iter().find(|(r, _)| *r == role)).map(|(_, input)| input);
+        let input =
+            role.and_then(|role| plan.inputs(node).into_iter().find(|(r, _)| *r == role)).map(|(_, input)| input);
         let before = old.as_deref().map(|key| store.node_record(key)).transpose()?.flatten();
         let because = match (input, before) {
             (Some(input), Some(before)) => {

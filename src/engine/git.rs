@@ -22,7 +22,8 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
 /// one of `files` (what the run reads) is not tracked at all.
 pub fn tree(root: &Path, files: &[PathBuf]) -> Tree {
     let Some(commit) = git(root, &["rev-parse", "HEAD"]) else { return Tree::default() };
-    let differs = git(root, &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.trim().is_empty());
+    let differs =
+        git(root, &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.trim().is_empty());
     let tracked = |file: &PathBuf| git(root, &["ls-files", "--error-unmatch", "--", &file.to_string_lossy()]).is_some();
     let dirty = differs || !files.iter().all(tracked);
     Tree { commit: Some(commit.trim().to_string()), diff: if dirty { git(root, &["diff", "HEAD"]) } else { None } }

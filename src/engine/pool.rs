@@ -19,9 +19,14 @@ use crate::{
 /// What reaches the coordinator's loop.
 #[derive(Debug)]
 pub enum Message {
-    Report { worker: usize, report: Report },
+    Report {
+        worker: usize,
+        report: Report,
+    },
     /// The worker's output ended.
-    Gone { worker: usize },
+    Gone {
+        worker: usize,
+    },
     Interrupt,
 }
 
@@ -89,7 +94,9 @@ impl Pool {
     }
 
     pub fn set_locked(&mut self, worker: usize) {
-        if let Some(assignment) = self.workers.get_mut(worker).and_then(Option::as_mut).and_then(|w| w.assignment.as_mut()) {
+        if let Some(assignment) =
+            self.workers.get_mut(worker).and_then(Option::as_mut).and_then(|w| w.assignment.as_mut())
+        {
             assignment.locked = true;
         }
     }
@@ -133,11 +140,14 @@ impl Pool {
         let file = std::fs::File::create(&stderr).with_context(|| format!("creating {}", stderr.display()))?;
         let mut command = Command::new(&self.program);
         command.arg(threads.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
-        command.env("OMP_NUM_THREADS", threads.to_string()).env("RAYON_NUM_THREADS", self.jobs.max(threads).to_string());
+        command
+            .env("OMP_NUM_THREADS", threads.to_string())
+            .env("RAYON_NUM_THREADS", self.jobs.max(threads).to_string());
         // SAFETY: prctl is async-signal-safe. A worker must not outlive its coordinator, however that ends.
         unsafe {
             command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into)
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+                    .map_err(Into::into)
             });
         }
         let mut child = command.spawn().with_context(|| format!("starting {}", self.program.display()))?;
@@ -195,7 +205,9 @@ fn send(to: &mut ChildStdin, message: &impl serde::Serialize) -> std::io::Result
 fn describe(status: Option<ExitStatus>, last_words: &str) -> String {
     let said = if last_words.is_empty() { String::new() } else { format!(" Its last words: {last_words}") };
     match status.map(|s| (s.signal(), s.code())) {
-        Some((Some(9), _)) => format!("its worker was killed (signal 9, SIGKILL): by hand, or because memory ran out.{said}"),
+        Some((Some(9), _)) => {
+            format!("its worker was killed (signal 9, SIGKILL): by hand, or because memory ran out.{said}")
+        }
         Some((Some(11), _)) => format!("its worker crashed (signal 11, SIGSEGV).{said}"),
         Some((Some(signal), _)) => format!("its worker died of signal {signal}.{said}"),
         Some((None, Some(code))) => format!("its worker ended with status {code}.{said}"),

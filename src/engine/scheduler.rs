@@ -256,7 +256,8 @@ impl Scheduler {
     pub fn corrupt(&mut self, plan: &Plan, store: &mut Store, reader: NodeIndex, digest: &str) -> Result<()> {
         store.discard(digest)?;
         self.set(plan, reader, State::Waiting);
-        let made: Vec<NodeIndex> = self.records.iter().filter(|(_, r)| r.digest == digest).map(|(node, _)| *node).collect();
+        let made: Vec<NodeIndex> =
+            self.records.iter().filter(|(_, r)| r.digest == digest).map(|(node, _)| *node).collect();
         for node in made {
             self.broken.push((plan.node(node).label.clone(), digest.to_string()));
             self.records.remove(&node);

@@ -147,11 +147,23 @@ impl Lowering<'_> {
         read.map(|view| Ok((view, self.views(name, Split::Train, Some(view))?))).collect()
     }
 
-    fn features(&mut self, name: &str, spec: &BackboneSpec, weights: Option<&PathBuf>, views: NodeIndex) -> Result<NodeIndex> {
+    fn features(
+        &mut self,
+        name: &str,
+        spec: &BackboneSpec,
+        weights: Option<&PathBuf>,
+        views: NodeIndex,
+    ) -> Result<NodeIndex> {
         let of = &self.plan.node(views).label;
         let which = of.find('[').map_or("", |at| &of[at..]).to_string();
         let work: &extract_features::Work = spec;
-        self.add("extract_features", format!("{name}{which}"), work, weights_extra(weights), vec![("views".into(), views)])
+        self.add(
+            "extract_features",
+            format!("{name}{which}"),
+            work,
+            weights_extra(weights),
+            vec![("views".into(), views)],
+        )
     }
 
     /// The frozen part that `choice` describes, and where its checkpoint lies.
@@ -191,7 +203,10 @@ impl Lowering<'_> {
         let views = self.augment(&choice.images)?.views.max(1);
         let mut inputs = vec![("dataset".to_string(), self.dataset_of(&choice.images)?)];
         for (view, node) in self.training_views(&choice.images, 0, params.training.epochs)? {
-            inputs.push((format!("features.train.{view}"), self.features(&params.features, &spec, weights.as_ref(), node)?));
+            inputs.push((
+                format!("features.train.{view}"),
+                self.features(&params.features, &spec, weights.as_ref(), node)?,
+            ));
         }
         let val = self.views(&choice.images, Split::Val, None)?;
         inputs.push(("features.val".into(), self.features(&params.features, &spec, weights.as_ref(), val)?));
@@ -216,8 +231,9 @@ impl Lowering<'_> {
             bail!("`{}` is not a schedule", params.schedule)
         };
         let backbone = backbones::named(&spec.backbone)?;
-        let phases = freeze_schedule::resolve(&schedule, backbone, &spec.cut, params.optimizer)
-            .map_err(|misfits| anyhow!("{}: {}", params.schedule, misfits.first().map_or("does not fit", |m| &m.message)))?;
+        let phases = freeze_schedule::resolve(&schedule, backbone, &spec.cut, params.optimizer).map_err(|misfits| {
+            anyhow!("{}: {}", params.schedule, misfits.first().map_or("does not fit", |m| &m.message))
+        })?;
 
         let views = self.augment(&params.images)?.views.max(1);
         let dataset = self.dataset_of(&params.images)?;
@@ -241,7 +257,8 @@ impl Lowering<'_> {
             };
             let extra = Extra { threads: Some(params.training.resources.threads), ..weights_extra(weights.as_ref()) };
             let number = (i + 1).to_string();
-            let label = if phase_name == number { format!("{name}.phase{number}") } else { format!("{name}.{phase_name}") };
+            let label =
+                if phase_name == number { format!("{name}.phase{number}") } else { format!("{name}.{phase_name}") };
             model = Some(self.add("fine_tune", label, &work, extra, inputs)?);
             first_epoch += epochs;
         }
@@ -258,7 +275,10 @@ impl Lowering<'_> {
         let extra = match &model.features {
             // Features of these images exist anyway, or will be shared: the head alone runs.
             Some(features) => {
-                inputs.push(("features".into(), self.features(features, &model.backbone, model.weights.as_ref(), views)?));
+                inputs.push((
+                    "features".into(),
+                    self.features(features, &model.backbone, model.weights.as_ref(), views)?,
+                ));
                 Extra::default()
             }
             None => {

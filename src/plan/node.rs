@@ -59,7 +59,16 @@ impl Node {
         flatten("", &new.work, &mut own);
         let inputs = new.inputs.iter().map(|(role, recipe)| (format!("input {role}"), recipe.to_hex().to_string()));
         let recipe = digest(own.iter().cloned().chain(inputs));
-        Node { kind: new.kind, label: new.label, work: new.work, seed, threads: new.threads, sources: new.sources, own, recipe }
+        Node {
+            kind: new.kind,
+            label: new.label,
+            work: new.work,
+            seed,
+            threads: new.threads,
+            sources: new.sources,
+            own,
+            recipe,
+        }
     }
 }
 

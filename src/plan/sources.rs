@@ -45,7 +45,13 @@ pub struct DiskSources<'a> {
 
 impl<'a> DiskSources<'a> {
     pub fn new(store: &'a mut Store, root: &Path) -> DiskSources<'a> {
-        DiskSources { store, root: root.to_path_buf(), datasets: HashMap::new(), checkpoints: HashMap::new(), missing: None }
+        DiskSources {
+            store,
+            root: root.to_path_buf(),
+            datasets: HashMap::new(),
+            checkpoints: HashMap::new(),
+            missing: None,
+        }
     }
 
     /// Notes what is missing instead of failing.
@@ -91,7 +97,8 @@ impl<'a> DiskSources<'a> {
     }
 
     fn read_checkpoint(&mut self, backbone: &str, weights: &str) -> Result<Option<(String, PathBuf)>> {
-        let WeightsLocation::File { path, published } = weights::locate(backbones::named(backbone)?, weights, &self.root)?
+        let WeightsLocation::File { path, published } =
+            weights::locate(backbones::named(backbone)?, weights, &self.root)?
         else {
             return Ok(None);
         };

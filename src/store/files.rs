@@ -35,7 +35,10 @@ pub fn digest_file(path: &Path) -> Result<String> {
 impl Store {
     /// Runs `check` on a file with this digest, unless it passed before.
     pub fn check_once(&mut self, digest: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
-        let known = self.db.query_row("SELECT count(*) FROM checked WHERE digest = ?1", [digest], |row| row.get::<_, i64>(0))? > 0;
+        let known = self
+            .db
+            .query_row("SELECT count(*) FROM checked WHERE digest = ?1", [digest], |row| row.get::<_, i64>(0))?
+            > 0;
         if known {
             return Ok(());
         }

@@ -60,8 +60,9 @@ fn record(row: &Row) -> rusqlite::Result<NodeRecord> {
 /// A column that holds JSON.
 pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
-    serde_json::from_str(&text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error)))
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 impl Store {
@@ -97,7 +98,8 @@ impl Store {
         self.objects.adopt(out, &node.digest)?;
         let changed = self.objects.changed(&node.digest).unwrap_or(0);
         self.write(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO nodes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?.execute(params![
+            db.prepare_cached("INSERT OR REPLACE INTO nodes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?
+                .execute(params![
                 node.key,
                 node.kind,
                 node.label,
@@ -120,8 +122,11 @@ impl Store {
     /// Whether the artifact of a finished node is as it was made. Files whose modification time is that of the commit are
     /// taken as unchanged; the worker that reads them checks their digest anyway.
     pub fn is_intact(&self, key: &str, digest: &str) -> Result<bool> {
-        let changed: Option<i64> =
-            self.db.prepare_cached("SELECT changed FROM nodes WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
+        let changed: Option<i64> = self
+            .db
+            .prepare_cached("SELECT changed FROM nodes WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
         match (self.objects.changed(digest), changed) {
             (Some(now), Some(then)) if now == then => Ok(true),
             (Some(_), _) => Ok(self.objects.verify(digest)),
@@ -158,7 +163,8 @@ impl Store {
 
     /// The curve of a training node: (epoch, metric name to value).
     pub fn epochs(&self, key: &str) -> Result<BTreeMap<u32, BTreeMap<String, f64>>> {
-        let mut query = self.db.prepare_cached("SELECT epoch, metric, value FROM epochs WHERE key = ?1 AND value IS NOT NULL")?;
+        let mut query =
+            self.db.prepare_cached("SELECT epoch, metric, value FROM epochs WHERE key = ?1 AND value IS NOT NULL")?;
         let mut curve: BTreeMap<u32, BTreeMap<String, f64>> = BTreeMap::new();
         let rows = query.query_map([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         for row in rows {

@@ -157,8 +157,14 @@ impl Store {
     /// Ends a run, also its node runs that were left open.
     pub fn finish_run(&mut self, run: i64, status: &str) -> Result<()> {
         self.write(|db| {
-            db.execute("UPDATE runs SET finished = ?2, status = ?3, eta = NULL WHERE id = ?1", params![run, now(), status])?;
-            db.execute("UPDATE node_runs SET finished = ?2, status = 'stopped' WHERE run = ?1 AND status = 'running'", params![run, now()])?;
+            db.execute(
+                "UPDATE runs SET finished = ?2, status = ?3, eta = NULL WHERE id = ?1",
+                params![run, now(), status],
+            )?;
+            db.execute(
+                "UPDATE node_runs SET finished = ?2, status = 'stopped' WHERE run = ?1 AND status = 'running'",
+                params![run, now()],
+            )?;
             Ok(())
         })
     }
@@ -182,7 +188,9 @@ impl Store {
     /// Adds or replaces trials of a run.
     pub fn put_trials(&mut self, run: i64, trials: &[TrialRecord]) -> Result<()> {
         self.write(|db| {
-            let mut insert = db.prepare_cached("INSERT OR REPLACE INTO trials VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
+            let mut insert = db.prepare_cached(
+                "INSERT OR REPLACE INTO trials VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?;
             for t in trials {
                 insert.execute(params![
                     run,
@@ -230,7 +238,11 @@ impl Store {
 
     /// The latest run that has a trial of this name.
     pub fn run_of_trial(&self, trial: &str) -> Result<Option<i64>> {
-        Ok(self.db.query_row("SELECT max(run) FROM trials WHERE trial = ?1", [trial], |row| row.get(0)).optional()?.flatten())
+        Ok(self
+            .db
+            .query_row("SELECT max(run) FROM trials WHERE trial = ?1", [trial], |row| row.get(0))
+            .optional()?
+            .flatten())
     }
 
     /// Puts a selection on record; once this returns, the test half of `selection.configuration` may be created.
@@ -248,34 +260,44 @@ impl Store {
     /// Counts a look at a test split; the same model scored again is not another look.
     pub fn record_look(&mut self, test_digest: &str, key: &str, experiment: &str, arm: &str) -> Result<()> {
         self.write(|db| {
-            db.execute("INSERT OR IGNORE INTO looks VALUES(?1, ?2, ?3, ?4, ?5)", params![test_digest, key, experiment, arm, now()])?;
+            db.execute(
+                "INSERT OR IGNORE INTO looks VALUES(?1, ?2, ?3, ?4, ?5)",
+                params![test_digest, key, experiment, arm, now()],
+            )?;
             Ok(())
         })
     }
 
     /// Distinct models that were scored on this test split, over all experiments.
     pub fn looks(&self, test_digest: &str) -> Result<u64> {
-        Ok(self.db.query_row("SELECT count(*) FROM looks WHERE test_digest = ?1", [test_digest], |row| row.get::<_, i64>(0))? as u64)
+        Ok(self
+            .db
+            .query_row("SELECT count(*) FROM looks WHERE test_digest = ?1", [test_digest], |row| row.get::<_, i64>(0))?
+            as u64)
     }
 
     pub fn begin_node_run(&mut self, run: i64, key: &str, kind: &str, label: &str) -> Result<i64> {
         self.write(|db| {
-            db.prepare_cached("INSERT INTO node_runs(run, key, kind, label, status, started) VALUES(?1, ?2, ?3, ?4, 'running', ?5)")?
-                .execute(params![run, key, kind, label, now()])?;
+            db.prepare_cached(
+                "INSERT INTO node_runs(run, key, kind, label, status, started) VALUES(?1, ?2, ?3, ?4, 'running', ?5)",
+            )?
+            .execute(params![run, key, kind, label, now()])?;
             Ok(db.last_insert_rowid())
         })
     }
 
     pub fn node_run_epoch(&mut self, id: i64, epoch: u32, epochs: u32) -> Result<()> {
         self.write(|db| {
-            db.prepare_cached("UPDATE node_runs SET epoch = ?2, epochs = ?3 WHERE id = ?1")?.execute(params![id, epoch, epochs])?;
+            db.prepare_cached("UPDATE node_runs SET epoch = ?2, epochs = ?3 WHERE id = ?1")?
+                .execute(params![id, epoch, epochs])?;
             Ok(())
         })
     }
 
     pub fn finish_node_run(&mut self, id: i64, status: &str, error: Option<&str>) -> Result<()> {
         self.write(|db| {
-            db.prepare_cached("UPDATE node_runs SET status = ?2, error = ?3, finished = ?4 WHERE id = ?1")?.execute(params![id, status, error, now()])?;
+            db.prepare_cached("UPDATE node_runs SET status = ?2, error = ?3, finished = ?4 WHERE id = ?1")?
+                .execute(params![id, status, error, now()])?;
             Ok(())
         })
     }
@@ -307,7 +329,11 @@ impl Store {
     pub fn record_event(&mut self, run: i64, event: &Value) -> Result<()> {
         let event = serde_json::to_string(event)?;
         self.write(|db| {
-            db.prepare_cached("INSERT INTO events(run, at, event) VALUES(?1, ?2, ?3)")?.execute(params![run, now(), event])?;
+            db.prepare_cached("INSERT INTO events(run, at, event) VALUES(?1, ?2, ?3)")?.execute(params![
+                run,
+                now(),
+                event
+            ])?;
             Ok(())
         })
     }

@@ -50,7 +50,8 @@ fn prepare(path: &Path, preprocessing: &Preprocessing) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let image = decode(&bytes).with_context(|| format!("{} is no image that can be read", path.display()))?;
     let (width, height) = shorter_side(image.width, image.height, preprocessing.resize);
-    let interpolation = if preprocessing.interpolation == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear };
+    let interpolation =
+        if preprocessing.interpolation == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear };
     let resized = resize(&image, width, height, interpolation)?;
     Ok(center_crop(&resized, preprocessing.crop, preprocessing.crop).pixels)
 }

@@ -62,7 +62,8 @@ impl Link for Line<'_> {
 
     fn epoch(&mut self, epoch: &Epoch) -> Answer {
         // JSON has no NaN; a figure that is not finite is left out of the curve.
-        let metrics = epoch.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(k, v)| (k.clone(), *v)).collect();
+        let metrics =
+            epoch.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(k, v)| (k.clone(), *v)).collect();
         self.ask(&Report::Epoch(Epoch { metrics, ..epoch.clone() }))
     }
 }
@@ -130,7 +131,8 @@ fn lock(dir: &Path) -> Result<File> {
                 Err(error) => bail!("locking {}: {error}", path.display()),
             }
         }
-        let same = std::fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|here| here.ino() == there.ino()));
+        let same =
+            std::fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|here| here.ino() == there.ino()));
         if same {
             return Ok(file);
         }

@@ -1,0 +1,11 @@
+//! The real programs on small real projects: one file a behaviour.
+
+mod cache;
+mod corruption;
+mod determinism;
+mod interrupt;
+mod kills;
+mod predict;
+mod results;
+mod support;
+mod validate;
