@@ -283,6 +283,7 @@ fn errors_say_what_does_not_fit() {
 #[ignore = "a measurement, printed: cargo test -- --ignored --nocapture seconds"]
 fn seconds_of_an_epoch_of_lite0() {
     tch::set_num_threads(1);
+    crate::nn::keep_freed_memory();
     let dir = tempfile::tempdir().unwrap();
     let inputs = write_inputs(dir.path(), 360, 120, 128);
     let backbone = crate::backbones::find("efficientnet_lite0").unwrap();
