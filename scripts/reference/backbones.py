@@ -75,7 +75,7 @@ def conv(inputs, outputs, kernel, stride=1, groups=1):
 
 
 def norm(channels):
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.1)
 
 
 class MBConv(nn.Module):
@@ -148,7 +148,7 @@ def summary(t):
     return {"shape": list(t.shape), "mean": float(f"{t.double().mean():.8g}"), "first": numbers(t, 4), "last": numbers(t.flatten()[-4:])}
 
 
-def describe(model, classifier, watched):
+def describe(model, classifier, depth, watched):
     model = fill(model).eval()
     out = {"parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(classifier))}
     out["tensors"] = {
@@ -165,10 +165,15 @@ def describe(model, classifier, watched):
         for _, block in model.blocks():
             x = block(x)
         out["odd"] = summary(x)
-    # Three forwards in training mode; the gradients of the last one's loss, the mean of its logits times a fixed pattern.
+    # Three forwards in training mode. The gradients are those of the last one's mean times a fixed pattern, after `depth`
+    # blocks: through all of EfficientNet's, rounding errors grow until they move activations across the kinks of ReLU6.
     model.train()
     for step in range(3):
-        y = logits(model, value(f"input.{step}", (4, 3, 64, 64)))
+        x = value(f"input.{step}", (4, 3, 64, 64))
+        for i, (_, block) in enumerate(model.blocks()):
+            x = block(x)
+            if i == depth - 1:
+                y = x
     (y * value("input.pattern", tuple(y.shape))).mean().backward()
     named = dict(model.named_parameters())
     out["gradients"] = {n: summary(named[n].grad) for n in watched}
@@ -204,11 +209,11 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     resnet = describe(
-        ResNet18(), "fc.", ["conv1.weight", "bn1.bias", "layer2.0.downsample.0.weight", "layer3.1.bn2.weight", "layer4.1.conv2.weight"]
-    )
+        ResNet18(), "fc.", 5, ["conv1.weight", "bn1.bias", "layer2.0.downsample.0.weight", "layer3.1.bn2.weight", "layer4.1.conv2.weight"]
+    )  # fmt: skip
     lite = describe(
-        Lite0(), "_fc.", ["_conv_stem.weight", "_blocks.0._bn1.bias", "_blocks.5._depthwise_conv.weight", "_blocks.8._bn0.weight", "_conv_head.weight"]
-    )
+        Lite0(), "_fc.", 3, ["_conv_stem.weight", "_blocks.0._bn1.bias", "_blocks.1._bn0.weight", "_blocks.1._depthwise_conv.weight"]
+    )  # fmt: skip
     for name, content in [("resnet18", resnet), ("efficientnet_lite0", lite)]:
         (OUT / f"{name}.json").write_text(json.dumps(content, separators=(",", ":")) + "\n")
         print(name, content["parameters"], "parameters, largest logit", np.abs(content["logits"]).max())

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{
-    checkpoint::{self, TensorData},
+    checkpoint::{self, Dtype, TensorData},
     fold::Frozen,
     init,
 };
@@ -57,8 +57,8 @@ impl Network {
     pub fn random(backbone: &'static Backbone, seed: u64) -> Result<Network> {
         let mut tensors = BTreeMap::new();
         for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
-            let tensor = from_values(&init::values(&spec, seed), &spec.shape)?;
-            tensors.insert(spec.name, tensor);
+            let values = TensorData::from_f32(spec.shape.clone(), &init::values(&spec, seed));
+            tensors.insert(spec.name, from_data(&values)?);
         }
         Ok(Network { backbone, tensors })
     }
@@ -252,17 +252,27 @@ fn take(
     Ok(tensors)
 }
 
-fn from_values(values: &[f32], shape: &[usize]) -> Result<Tensor> {
-    let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    Ok(Tensor::f_from_slice(values)?.f_reshape(shape)?)
-}
-
 /// A float32 tensor of the same shape and values.
 pub fn from_data(data: &TensorData) -> Result<Tensor> {
-    from_values(&data.to_f32()?, &data.shape)
+    let TensorData { dtype, shape, bytes } = data;
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let length = count.and_then(|n| n.checked_mul(dtype.size()));
+    ensure!(length == Some(bytes.len()), "a tensor of shape {shape:?} and type {dtype:?} has {} bytes", bytes.len());
+    let kind = match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::F16 => Kind::Half,
+        Dtype::Bf16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::Bool => Kind::Bool,
+    };
+    let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
 }
 
-/// A tensor's values in float32, detached, in the default memory format.
+/// A tensor's values in float32, detached, in row-major order.
 pub fn to_data(tensor: &Tensor) -> Result<TensorData> {
     let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
     let flat = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?;

@@ -1,4 +1,5 @@
-//! Checkpoint files as plain data: named tensors as little-endian bytes. No tch, nothing is ever executed.
+//! Checkpoint files as plain data: named tensors as little-endian bytes (which are also this machine's). No tch, and nothing
+//! that a file says is ever executed.
 
 mod pickle;
 #[cfg(test)]
@@ -7,8 +8,7 @@ mod torch;
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
-use half::{bf16, f16};
+use anyhow::{Context, Result, bail};
 
 /// Element type of a stored tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,36 +71,9 @@ pub struct TensorData {
 }
 
 impl TensorData {
+    /// Values in row-major order; `shape` must hold as many.
     pub fn from_f32(shape: Vec<usize>, values: &[f32]) -> TensorData {
         TensorData { dtype: Dtype::F32, shape, bytes: bytemuck::cast_slice(values).to_vec() }
-    }
-
-    /// The values as float32, rounded where the type is wider.
-    pub fn to_f32(&self) -> Result<Vec<f32>> {
-        let count = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        ensure!(
-            count.and_then(|n| n.checked_mul(self.dtype.size())) == Some(self.bytes.len()),
-            "a tensor of shape {:?} has {} bytes",
-            self.shape,
-            self.bytes.len()
-        );
-        Ok(match self.dtype {
-            Dtype::F32 => self.elements().map(f32::from_le_bytes).collect(),
-            Dtype::F64 => self.elements().map(|b| f64::from_le_bytes(b) as f32).collect(),
-            Dtype::F16 => self.elements().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::Bf16 => self.elements().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::I64 => self.elements().map(|b| i64::from_le_bytes(b) as f32).collect(),
-            Dtype::I32 => self.elements().map(|b| i32::from_le_bytes(b) as f32).collect(),
-            Dtype::U8 | Dtype::Bool => self.bytes.iter().map(|&b| f32::from(b)).collect(),
-        })
-    }
-
-    fn elements<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> {
-        self.bytes.chunks_exact(N).map(|chunk| {
-            let mut element = [0; N];
-            element.copy_from_slice(chunk);
-            element
-        })
     }
 }
 

@@ -65,7 +65,9 @@ impl<'a> Archive<'a> {
         let size = entry.size();
         self.left = self.left.checked_sub(size).with_context(|| format!("`{name}` claims {size} bytes"))?;
         let mut bytes = Vec::with_capacity(usize::try_from(size)?);
-        entry.take(size).read_to_end(&mut bytes).with_context(|| format!("in the archive, `{name}`"))?;
+        // The checksum is compared when the reader meets the end, one byte further.
+        entry.take(size + 1).read_to_end(&mut bytes).with_context(|| format!("in the archive, `{name}`"))?;
+        ensure!(bytes.len() as u64 == size, "`{name}` has {} bytes, not {size}", bytes.len());
         Ok(bytes)
     }
 }
@@ -159,11 +161,17 @@ fn gather(tensor: &TensorRef<'_>, storage: &[u8], left: &mut usize) -> Result<Te
         );
         *left = left.checked_sub(length).context("the tensors are many times larger than the file")?;
         bytes.reserve_exact(length);
-        let mut index = vec![0; shape.len()];
+        // The last dimensions that lie without gaps are copied as one run.
+        let (mut run, mut outer) = (1, shape.len());
+        while outer > 0 && (shape[outer - 1] == 1 || strides[outer - 1] == run) {
+            outer -= 1;
+            run *= shape[outer];
+        }
+        let mut index = vec![0; outer];
         let mut position = *offset;
-        for _ in 0..length / width {
-            bytes.extend_from_slice(&storage[position * width..(position + 1) * width]);
-            for d in (0..shape.len()).rev() {
+        for _ in 0..length / width / run {
+            bytes.extend_from_slice(&storage[position * width..(position + run) * width]);
+            for d in (0..outer).rev() {
                 index[d] += 1;
                 position += strides[d];
                 if index[d] < shape[d] {
