@@ -16,6 +16,7 @@ fn main() -> Result<()> {
     // Ctrl-C in a terminal reaches every process of the group; what to do about it is the coordinator's decision.
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+    thawline::nn::keep_freed_memory();
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
     serve::serve(&mut BufReader::new(stdin()), &mut stdout(), threads)

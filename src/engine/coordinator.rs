@@ -335,7 +335,9 @@ impl Coordinator<'_> {
             }
             Report::Log { line } => self.log(&key, &line)?,
             Report::Progress { done, total } => {
-                let answer = if self.stopping.is_some() { Answer::Stop } else { Answer::Continue };
+                // What trains goes on to the end of its epoch, where a checkpoint is saved.
+                let trains = self.plan.node(assignment.node).kind.seeded;
+                let answer = if self.stopping.is_some() && !trains { Answer::Stop } else { Answer::Continue };
                 self.pool.answer(worker, answer);
                 self.emit(Event::NodeProgress { label, key, done, total });
             }

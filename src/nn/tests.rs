@@ -272,7 +272,11 @@ fn pixels_and_pooling_follow_their_definitions() {
 fn tmp_speed() {
     tch::set_num_threads(1);
     let case = case("efficientnet_lite0");
-    let now = || { let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 }; unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t) }; t.tv_sec as f64 + t.tv_nsec as f64 / 1e9 };
+    let now = || {
+        let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t) };
+        t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+    };
     for size in [128, 224] {
         for batch in [8, 16, 32, 64] {
             let x = input("input", [batch, 3, size, size]);

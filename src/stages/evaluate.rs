@@ -183,7 +183,7 @@ struct Linear {
 impl ExactHead {
     fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<ExactHead> {
         let head = Head::load(spec, tensors)?;
-        let values = |tensor: &Tensor| to_data(tensor)?.to_f32();
+        let values = |tensor: &Tensor| Ok::<_, anyhow::Error>(bytemuck::pod_collect_to_vec(&to_data(tensor)?.bytes));
         let layer = |((weight, bias), (inputs, _)): (&(Tensor, Tensor), (usize, usize))| {
             Ok(Linear { inputs, weight: values(weight)?, bias: values(bias)? })
         };
