@@ -240,7 +240,7 @@ mod tests {
         optimizer.zero_grad();
         let mut loss = Tensor::from(0f32);
         for (i, p) in optimizer.parameters().iter().enumerate() {
-            loss = loss + (&p.tensor * wave(&p.tensor.size(), 0.5 + i as f64, 0.37 * t as f64)).sum(Kind::Float);
+            loss += (&p.tensor * wave(&p.tensor.size(), 0.5 + i as f64, 0.37 * t as f64)).sum(Kind::Float);
         }
         loss.backward();
         optimizer.step(lr).unwrap();

@@ -219,12 +219,12 @@ impl Loader {
         };
         let Some(chosen) = chosen else { return };
         let wanted_k = metric.name.strip_prefix("top_").and_then(|k| k.parse::<u32>().ok());
-        if let (Some(k), Some(Stage::Evaluate(params))) = (wanted_k, &chosen.stage) {
-            if !params.top_k.contains(&k) {
-                let message = format!("stage {} of arm {} gives no `top_{k}`", quote(&chosen.name), quote(&arm.name));
-                let fault = Fault::value(&at_metric, message);
-                self.problems.add(source, fault.help(format!("add {k} to its `top_k`")));
-            }
+        if let (Some(k), Some(Stage::Evaluate(params))) = (wanted_k, &chosen.stage)
+            && !params.top_k.contains(&k)
+        {
+            let message = format!("stage {} of arm {} gives no `top_{k}`", quote(&chosen.name), quote(&arm.name));
+            let fault = Fault::value(&at_metric, message);
+            self.problems.add(source, fault.help(format!("add {k} to its `top_k`")));
         }
         arm.metric_stage = chosen.name.clone();
     }

@@ -70,12 +70,12 @@ fn check_augment(params: &augment::Params) -> Vec<Fault> {
 
 fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
     let mut faults = check_backbone("extract_features", &params.backbone, &params.weights);
-    if let (Some(backbone), Some(block)) = (backbones::find(&params.backbone), &params.block) {
-        if backbone.block_index(block).is_none() {
-            let message = format!("{} has no block {}", backbone.name, quote(block));
-            let fault = Fault::value(&inside("extract_features.block"), message);
-            faults.push(fault.suggest(block, backbone.block_names()));
-        }
+    if let (Some(backbone), Some(block)) = (backbones::find(&params.backbone), &params.block)
+        && backbone.block_index(block).is_none()
+    {
+        let message = format!("{} has no block {}", backbone.name, quote(block));
+        let fault = Fault::value(&inside("extract_features.block"), message);
+        faults.push(fault.suggest(block, backbone.block_names()));
     }
     faults
 }

@@ -54,7 +54,7 @@ impl Project {
         let project = Project { dir: tempfile::tempdir().unwrap() };
         for (class, name) in ["bright", "dark"].iter().enumerate() {
             for i in 0..12 {
-                project.write(&format!("data/photos/{name}/{i:02}.png"), &photo(class, i));
+                project.write(&format!("data/photos/{name}/{i:02}.png"), photo(class, i));
             }
         }
         project.write("pipelines/features.yaml", FEATURE_EXTRACTION);

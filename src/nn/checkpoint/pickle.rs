@@ -376,7 +376,7 @@ impl<'a> Machine<'a> {
     fn set_items(&mut self, items: &[Id]) -> Result<()> {
         let target = *self.stack.last().context("an empty stack")?;
         let Value::Dict(pairs) = &mut self.values[target] else { bail!("sets items of what is not a dictionary") };
-        ensure!(items.len() % 2 == 0, "a key without a value");
+        ensure!(items.len().is_multiple_of(2), "a key without a value");
         pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         Ok(())
     }

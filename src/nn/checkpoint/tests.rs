@@ -80,7 +80,7 @@ fn greedy_files_are_refused() {
         bytes.extend_from_slice(stride.as_bytes());
         bytes.extend_from_slice(b"\x85\x89NtRs");
         let mut file = legacy(&bytes);
-        file.extend_from_slice(b"\x80\x02]X\x01\0\0\01a.\x01\0\0\0\0\0\0\0\0\0\0\0");
+        file.extend_from_slice(b"\x80\x02]X\x01\x00\x00\x001a.\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00");
         file
     };
     assert!(refusal(&claim("K\x01", "K\0")).contains("many times larger"), "{}", refusal(&claim("K\x01", "K\0")));
