@@ -1,4 +1,4 @@
-//! The process that computes. It alone links libtorch, so that the `thawline` command starts in milliseconds.
+//! The process that computes: the only one that calls libtorch, so that what goes wrong there ends one node, not the run.
 //! Started by `thawline`, never by hand: `thawline-worker THREADS` serves nodes, `thawline-worker predict` one request.
 
 use std::io::{BufReader, stdin, stdout};

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use petgraph::graph::NodeIndex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     event::Event,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     plan::{Plan, TrialId, sources::DiskSources},
-    spec::Experiment,
+    spec::{Experiment, Goal},
     stages::{Answer, Epoch},
     store::{
         NodeRecord, Store,
@@ -109,18 +109,23 @@ fn new_run(experiment: &Experiment, options: &Options, tree: &git::Tree) -> NewR
         commit: tree.commit.clone(),
         diff: tree.diff.clone(),
         sources: experiment.sources.iter().map(|(path, source)| (text(path), source.clone())).collect(),
-        context: json!({
-            "description": experiment.description,
-            "metric": experiment.metric.to_string(),
-            "goal": if experiment.metric.goal == crate::spec::Goal::Maximize { "maximize" } else { "minimize" },
-            "baseline": experiment.report.baseline,
-            "margin": experiment.report.margin,
-            "paired": experiment.report.paired,
-            "seeds": experiment.seeds,
-            "arms": experiment.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
-            "notices": experiment.notices,
-        }),
+        context: context(experiment),
     }
+}
+
+/// What the report wants to know of an experiment.
+fn context(experiment: &Experiment) -> Value {
+    json!({
+        "description": experiment.description,
+        "metric": experiment.metric.to_string(),
+        "goal": if experiment.metric.goal == Goal::Maximize { "maximize" } else { "minimize" },
+        "baseline": experiment.report.baseline,
+        "margin": experiment.report.margin,
+        "paired": experiment.report.paired,
+        "seeds": experiment.seeds,
+        "arms": experiment.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
+        "notices": experiment.notices,
+    })
 }
 
 struct Coordinator<'a> {
@@ -221,8 +226,8 @@ impl Coordinator<'_> {
         let chosen = arms.select(self.commit.as_deref());
         arms.check_paired(&self.plan, &chosen, &self.scheduler, self.store)?;
         for one in chosen {
-            let digest =
-                one.trials.first().and_then(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store));
+            let tests =
+                one.trials.first().and_then(|&t| experiment::test_split(&self.plan, t, &self.scheduler, self.store));
             let id = self.store.record_selection(self.run, &one.selection)?;
             self.emit(Event::Selected {
                 arm: one.selection.arm.clone(),
@@ -233,13 +238,13 @@ impl Coordinator<'_> {
                 candidates: one.selection.scores.len(),
             });
             for &trial in &one.trials {
-                self.plan.select(trial, id);
-                if digest.is_some() {
-                    self.plan.unseal(trial, id, &mut DiskSources::new(self.store, &self.experiment.root))?;
+                match tests {
+                    Some(_) => self.plan.unseal(trial, id, &mut DiskSources::new(self.store, &self.experiment.root))?,
+                    None => self.plan.select(trial, id),
                 }
             }
             self.want(&one.trials)?;
-            if let Some(digest) = digest {
+            if let Some((digest, _)) = tests {
                 self.record_looks(&one.trials, &digest, &one.selection.arm)?;
             }
         }
@@ -335,9 +340,7 @@ impl Coordinator<'_> {
             }
             Report::Log { line } => self.log(&key, &line)?,
             Report::Progress { done, total } => {
-                // What trains goes on to the end of its epoch, where a checkpoint is saved.
-                let trains = self.plan.node(assignment.node).kind.seeded;
-                let answer = if self.stopping.is_some() && !trains { Answer::Stop } else { Answer::Continue };
+                let answer = if self.stopping.is_some() { Answer::Stop } else { Answer::Continue };
                 self.pool.answer(worker, answer);
                 self.emit(Event::NodeProgress { label, key, done, total });
             }
@@ -457,14 +460,14 @@ impl Coordinator<'_> {
             .map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store))
             .collect();
         self.store.put_trials(self.run, &rows)?;
-        let mut context = new_run(self.experiment, self.options, &git::Tree::default()).context;
+        let mut context = context(self.experiment);
         context["data"] = json!(rows::data_lines(&self.plan, &self.scheduler, self.store));
-        let tests = ids.iter().filter(|&&t| self.plan.trials()[t].selection.is_some());
-        let mut digests: Vec<String> =
-            tests.filter_map(|&t| experiment::test_digest(&self.plan, t, &self.scheduler, self.store)).collect();
-        digests.sort_unstable();
-        digests.dedup();
-        context["test_digests"] = json!(digests);
+        let selected = ids.iter().filter(|&&t| self.plan.trials()[t].selection.is_some());
+        let tests: BTreeMap<String, usize> =
+            selected.filter_map(|&t| experiment::test_split(&self.plan, t, &self.scheduler, self.store)).collect();
+        context["test_digests"] = json!(tests.keys().collect::<Vec<_>>());
+        // Where arms are tested on different images, the smallest split limits what can be told.
+        context["test_images"] = json!(tests.values().min());
         self.store.set_context(self.run, &context)?;
         self.store.update_run(self.run, self.scheduler.progress(), None)?;
         self.store.finish_run(self.run, status)?;

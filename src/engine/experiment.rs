@@ -154,7 +154,7 @@ impl<'a> Arms<'a> {
         }
         let mut first: Option<(String, String)> = None;
         for one in chosen {
-            let Some(digest) = one.trials.first().and_then(|&t| test_digest(plan, t, scheduler, store)) else {
+            let Some((digest, _)) = one.trials.first().and_then(|&t| test_split(plan, t, scheduler, store)) else {
                 continue;
             };
             match &first {
@@ -171,13 +171,14 @@ impl<'a> Arms<'a> {
     }
 }
 
-/// The digest of the test split that a trial is scored on; `None` when it has no test images.
-pub fn test_digest(plan: &Plan, trial: TrialId, scheduler: &Scheduler, store: &Store) -> Option<String> {
+/// The digest and the number of images of the test split that a trial is scored on; `None` when it has no test images.
+pub fn test_split(plan: &Plan, trial: TrialId, scheduler: &Scheduler, store: &Store) -> Option<(String, usize)> {
     let trial = &plan.trials()[trial];
     let evaluation = trial.evaluations.iter().find(|e| e.stage == trial.configuration.metric_stage)?;
     let digest = scheduler.keys().digest(evaluation.dataset)?;
     let dataset = Dataset::read(&store.objects().path(digest)).ok()?;
-    (!dataset.rows(Split::Test).is_empty()).then(|| dataset.split_digest(Split::Test))
+    let images = dataset.rows(Split::Test).len();
+    (images > 0).then(|| (dataset.split_digest(Split::Test), images))
 }
 
 /// A trial's part in its configuration's value.

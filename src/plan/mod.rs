@@ -88,7 +88,7 @@ impl Plan {
         Ok(self.trials.len() - 1)
     }
 
-    /// Marks a trial as one of a selected configuration.
+    /// Marks a trial as one of a selected configuration, where there are no test images.
     pub fn select(&mut self, trial: TrialId, selection: SelectionId) {
         self.trials[trial].selection = Some(selection);
     }
@@ -98,7 +98,7 @@ impl Plan {
         let (configuration, seed) = (Arc::clone(&self.trials[trial].configuration), self.trials[trial].seed);
         let test = lower::evaluations(self, &configuration, seed, Split::Test, sources)?;
         self.trials[trial].evaluations.extend(test);
-        self.trials[trial].selection = Some(selection);
+        self.select(trial, selection);
         Ok(())
     }
 

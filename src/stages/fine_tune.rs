@@ -7,14 +7,14 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use self::checkpoint::{Checkpoint, Snapshot};
 use super::{
-    Answer, Outcome, Resources, Stopped, Task,
+    Outcome, Resources, Task,
     epochs::{self, Metrics},
     freeze_schedule::Phase,
     optimizer::{ClassWeights, Optimizer},
@@ -298,9 +298,8 @@ fn train_epoch(work: &Work, task: &mut Task<'_>, data: &Data, trainer: &mut Trai
         rate = lr * lr_schedule.factor(step, u64::from(*spanned) * steps, steps);
         trainer.step(images, &data.train, rows, rate, &mut dropout, &mut score)?;
         let done = u64::from(epoch) * steps + i as u64 + 1;
-        if task.link.progress(done, u64::from(*epochs) * steps) == Answer::Stop {
-            bail!(Stopped);
-        }
+        // Whoever wants it to stop is asked again at the end of the epoch, where nothing is lost.
+        task.link.progress(done, u64::from(*epochs) * steps);
     }
     let val = data.val.as_ref().map(|(images, targets)| trainer.evaluate(images, targets)).transpose()?;
     epochs::metrics(&score, val.as_ref(), rate, epoch + 1)

@@ -7,7 +7,7 @@ use crate::{
         model::{Normalization, Weights},
         views::ViewsWriter,
     },
-    stages::epochs::recorder::Recorder,
+    stages::{Stopped, epochs::recorder::Recorder},
 };
 
 const TRAIN: usize = 13;
