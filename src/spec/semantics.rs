@@ -30,7 +30,11 @@ pub fn check_stage(stage: &Stage) -> Vec<Fault> {
         Stage::FreezeSchedule(_) => Vec::new(),
         Stage::ExtractFeatures(params) => check_extract_features(params),
         Stage::TrainHead(params) => check_train_head(params),
-        Stage::FineTune(params) => check_fine_tune(params),
+        Stage::FineTune(params) => {
+            let mut faults = check_fine_tune(params);
+            faults.extend(check_optimizer(&inside("fine_tune.optimizer"), &params.optimizer));
+            faults
+        }
         Stage::Evaluate(params) => check_evaluate(params),
     }
 }
@@ -100,11 +104,15 @@ fn check_backbone(kind: &str, name: &str, weights: &str) -> Vec<Fault> {
 }
 
 fn check_train_head(params: &train_head::Params) -> Vec<Fault> {
-    if params.training.optimizer.lr().is_some() {
-        return Vec::new();
+    let path = inside("train_head.optimizer");
+    if params.training.optimizer.lr().is_none() {
+        return vec![Fault::key(&path, "the optimizer needs its learning rate, `lr`")];
     }
-    let message = "the optimizer needs its learning rate, `lr`";
-    vec![Fault::key(&inside("train_head.optimizer"), message)]
+    check_optimizer(&path, &params.training.optimizer)
+}
+
+fn check_optimizer(path: &NodePath, optimizer: &Optimizer) -> Vec<Fault> {
+    optimizer.check().err().map(|message| Fault::key(path, message)).into_iter().collect()
 }
 
 fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {

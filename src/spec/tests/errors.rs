@@ -37,6 +37,7 @@ mistakes! {
     wrong_type_of_a_container: PIPELINE, "split: { train: 0.6, val: 0.2, test: 0.2 }" => "split: [0.6, 0.2, 0.2]";
     number_for_text: PIPELINE, "images: photos" => "images: 3";
     missing_key: PIPELINE, "epochs: 25, optimizer: { sgd: { lr: \"${head_lr}\", momentum: 0.9 } }" => "epochs: 25";
+    nesterov_without_momentum: PIPELINE, "momentum: 0.9" => "nesterov: true";
     out_of_range: PIPELINE, "momentum: 0.9" => "momentum: 9, weight_decay: -1";
     unknown_variant: PIPELINE, "{ sgd:" => "{ sdg:";
     variant_without_its_settings: PIPELINE, "epochs: 25" => "epochs: 25, lr_schedule: step";
