@@ -18,7 +18,6 @@ help: ## list these commands
 demo: build ## compare fine-tuning with feature extraction on solar-cell photographs
 	$(PYTHON) scripts/fetch.py weights data
 	$(thawline) run experiments/elpv-demo.yaml
-	$(thawline) report experiments/elpv-demo.yaml
 	@echo "The report: $(CURDIR)/reports/elpv-demo/report.md"
 
 test: build fetch ## run every test

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{Common, Outcome, output, project, report, usage};
 use crate::report::{Format, table};
@@ -12,31 +12,17 @@ pub struct Arguments {
     /// An experiment's name or YAML.
     experiment: String,
     #[arg(long, value_enum, default_value = "table")]
-    format: Form,
+    format: Format,
     /// A metric, a parameter or a cost: `val/accuracy`, `lr`, `seconds`. The best metric comes first.
     #[arg(long, value_name = "KEY")]
     sort_by: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Table,
-    Md,
-    Csv,
-    Json,
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let store = project::existing_store(common, Some(&arguments.experiment))?;
     let run = project::latest_run(&store, &arguments.experiment)?;
     let rows = report::rows(&store, &run)?;
-    let format = match arguments.format {
-        Form::Table => Format::Table,
-        Form::Md => Format::Md,
-        Form::Csv => Format::Csv,
-        Form::Json => Format::Json,
-    };
     let metric = run.context["metric"].as_str().unwrap_or("val/accuracy");
-    output::print(&table(&rows, metric, format, arguments.sort_by.as_deref()).map_err(usage)?);
+    output::print(&table(&rows, metric, arguments.format, arguments.sort_by.as_deref()).map_err(usage)?);
     Ok(ExitCode::SUCCESS)
 }

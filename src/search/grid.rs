@@ -23,7 +23,7 @@ impl Grid {
 }
 
 /// Combination number `id` of the axes.
-pub fn combination(axes: &[Axis], id: usize) -> Map<String, Value> {
+fn combination(axes: &[Axis], id: usize) -> Map<String, Value> {
     let mut rest = id;
     let mut values = Vec::new();
     for axis in axes.iter().rev() {
