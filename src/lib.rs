@@ -1,10 +1,11 @@
 //! thawline: a declarative experiment runner for transfer learning in image classification.
 //!
 //! The modules in the order that a run flows through them:
-//! `spec` (YAML to Spec), `plan` (Spec to a graph of nodes), `search` (which trials next), `engine` (each node once, in
-//! `worker` processes that run `stages`), `store` (what was made), `report` (what it means). Beside them: `backbones` and
-//! `rng` are plain data and arithmetic, `artifact` the values that pass between stages, `images` and `nn` what stages
-//! compute with, `metrics` how predictions are scored, `cli` how people reach all of it.
+//! `spec` (YAML to Experiment), `search` (which configurations next), `plan` (trials to a graph of nodes), `engine` (each
+//! node once, in worker processes spoken to by `protocol`), `store` (what was made), `report` (what it means). Beside them:
+//! `stages` says what can be written and run, `backbones` and `rng` are plain data and arithmetic, `artifact` the values
+//! that pass between stages, `images` how files become pixels, `metrics` how predictions are scored, `cli` how people reach
+//! all of it. The worker, a package of its own, computes; nothing here loads libtorch.
 
 pub mod artifact;
 pub mod backbones;
@@ -12,12 +13,11 @@ pub mod cli;
 pub mod engine;
 pub mod images;
 pub mod metrics;
-pub mod nn;
 pub mod plan;
+pub mod protocol;
 pub mod report;
 pub mod rng;
 pub mod search;
 pub mod spec;
 pub mod stages;
 pub mod store;
-pub mod worker;

@@ -7,7 +7,10 @@ use petgraph::graph::NodeIndex;
 
 use super::{Common, Outcome, Target, output, project, usage};
 use crate::{
-    plan::{Configuration, Plan, sources::DiskSources},
+    plan::{
+        Configuration, Plan,
+        sources::{DiskSources, Seen},
+    },
     spec::Params,
     store::Store,
 };
@@ -35,7 +38,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let experiment = project::load(common, &arguments.target)?;
     let mut store = Store::open(&experiment.root)?;
     let mut plan = Plan::default();
-    let mut sources = DiskSources::new(&mut store, &experiment.root).lenient();
+    let mut seen = Seen::default();
+    let mut sources = DiskSources::new(&mut store, &mut seen, &experiment.root).lenient();
     let wanted = |name: &str| arguments.arm.as_deref().is_none_or(|arm| arm == name);
     for arm in experiment.arms.iter().filter(|arm| wanted(&arm.name)) {
         let first = |axis: &crate::spec::Axis| Some((axis.name.clone(), axis.values.first()?.clone()));

@@ -7,7 +7,11 @@ use petgraph::graph::NodeIndex;
 
 use crate::{
     engine::{explain, plan_all, scheduler::Scheduler},
-    plan::{Plan, key::Key, sources::DiskSources},
+    plan::{
+        Plan,
+        key::Key,
+        sources::{DiskSources, Seen},
+    },
     spec::Experiment,
     store::Store,
 };
@@ -34,7 +38,8 @@ pub enum Expectation {
 impl Forecast {
     pub fn new(experiment: &Experiment, store: &mut Store) -> Result<Forecast> {
         let mut plan = Plan::default();
-        let mut sources = DiskSources::new(store, &experiment.root).lenient();
+        let mut files = Seen::default();
+        let mut sources = DiskSources::new(store, &mut files, &experiment.root).lenient();
         plan_all(experiment, &mut plan, &mut sources)?;
         let missing = sources.missing().to_vec();
         let mut scheduler = Scheduler::new(false);

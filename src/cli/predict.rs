@@ -7,13 +7,12 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use serde_json::Value;
 
 use super::{Common, Outcome, TextOrJson, output, project, usage};
 use crate::{
     backbones::{self, weights, weights::WeightsLocation},
     engine::pool,
-    worker::predict::{Answer, Request},
+    protocol::{PredictAnswer, PredictRequest, Prediction, Top},
 };
 
 #[derive(Debug, Args)]
@@ -48,17 +47,17 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     if !missing.is_empty() {
         return Err(usage(anyhow!("no such image: {}", missing.join(", "))));
     }
-    let request = Request { backbone: arguments.backbone.clone(), weights, images: arguments.images.clone() };
+    let request = PredictRequest { backbone: arguments.backbone.clone(), weights, images: arguments.images.clone() };
     let predictions = ask(&request)?;
     match arguments.format {
         TextOrJson::Json => output::json(&predictions)?,
-        TextOrJson::Text => predictions.as_array().into_iter().flatten().for_each(|p| output::print(&lines(p))),
+        TextOrJson::Text => predictions.iter().for_each(|p| output::print(&lines(p))),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Has a worker answer the request.
-fn ask(request: &Request) -> Result<Value> {
+fn ask(request: &PredictRequest) -> Result<Vec<Prediction>> {
     let program = pool::program()?;
     let mut child = Command::new(&program)
         .arg("predict")
@@ -72,16 +71,15 @@ fn ask(request: &Request) -> Result<Value> {
         bail!("the worker failed: {}", output.status);
     }
     match serde_json::from_slice(&output.stdout).context("reading the worker's answer")? {
-        Answer::Predictions(list) => Ok(list),
-        Answer::Error(error) => bail!(error),
+        PredictAnswer::Predictions(list) => Ok(list),
+        PredictAnswer::Error(error) => bail!(error),
     }
 }
 
-fn lines(prediction: &Value) -> String {
-    let mut out = prediction["image"].as_str().unwrap_or_default().to_string();
-    for top in prediction["top"].as_array().into_iter().flatten() {
-        let score = top["score"].as_f64().unwrap_or(0.0);
-        out.push_str(&format!("\n  {score:.3}  {} ({})", top["class"].as_str().unwrap_or_default(), top["index"]));
+fn lines(prediction: &Prediction) -> String {
+    let mut out = prediction.image.display().to_string();
+    for Top { index, class, score } in &prediction.top {
+        out.push_str(&format!("\n  {score:.3}  {class} ({index})"));
     }
     out
 }

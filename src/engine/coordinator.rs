@@ -21,14 +21,16 @@ use super::{
     scheduler::{Scheduler, State},
 };
 use crate::{
-    plan::{Plan, TrialId, sources::DiskSources},
+    plan::{
+        Plan, TrialId,
+        sources::{DiskSources, Seen},
+    },
+    protocol::{Answer, Epoch, Input, Manifest, Report},
     spec::{Experiment, Goal},
-    stages::{Answer, Epoch},
     store::{
         NodeRecord, Store,
         runs::{NewRun, Progress},
     },
-    worker::protocol::{Input, Manifest, Report},
 };
 
 /// How to run.
@@ -65,7 +67,8 @@ pub fn run(
     let tree = git::tree(&experiment.root, &files);
     let mut plan = Plan::default();
     let mut arms = Arms::new(experiment);
-    let trials = arms.ask(&mut plan, &mut DiskSources::new(store, &experiment.root))?;
+    let mut files = Seen::default();
+    let trials = arms.ask(&mut plan, &mut DiskSources::new(store, &mut files, &experiment.root))?;
 
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
     let (sender, messages) = channel();
@@ -79,6 +82,7 @@ pub fn run(
         scheduler: Scheduler::new(options.force),
         mean_seconds: store.mean_seconds()?,
         plan,
+        files,
         store,
         on_event,
         started: Instant::now(),
@@ -134,6 +138,7 @@ struct Coordinator<'a> {
     run: i64,
     commit: Option<String>,
     plan: Plan,
+    files: Seen,
     scheduler: Scheduler,
     pool: Pool,
     store: &'a mut Store,
@@ -215,7 +220,8 @@ impl Coordinator<'_> {
                 continue;
             }
             arms.tell(&self.plan, &self.scheduler);
-            let new = arms.ask(&mut self.plan, &mut DiskSources::new(self.store, &self.experiment.root))?;
+            let mut sources = DiskSources::new(self.store, &mut self.files, &self.experiment.root);
+            let new = arms.ask(&mut self.plan, &mut sources)?;
             self.want(&new)?;
             self.unseal(arms)?;
         }
@@ -239,7 +245,10 @@ impl Coordinator<'_> {
             });
             for &trial in &one.trials {
                 match tests {
-                    Some(_) => self.plan.unseal(trial, id, &mut DiskSources::new(self.store, &self.experiment.root))?,
+                    Some(_) => {
+                        let mut sources = DiskSources::new(self.store, &mut self.files, &self.experiment.root);
+                        self.plan.unseal(trial, id, &mut sources)?;
+                    }
                     None => self.plan.select(trial, id),
                 }
             }

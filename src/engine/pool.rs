@@ -11,10 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use petgraph::graph::NodeIndex;
 
-use crate::{
-    stages::Answer,
-    worker::protocol::{Manifest, Reply, Report},
-};
+use crate::protocol::{Answer, Manifest, Reply, Report};
 
 /// What reaches the coordinator's loop.
 #[derive(Debug)]

@@ -33,25 +33,25 @@ pub trait Sources {
     fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
 }
 
-/// The files as they are on disk now, digests remembered in the store.
-pub struct DiskSources<'a> {
-    store: &'a mut Store,
-    root: PathBuf,
+/// What was found outside the store so far. One is kept for a whole run, so that all of it is about the same files.
+#[derive(Debug, Default)]
+pub struct Seen {
     datasets: HashMap<String, Files>,
     checkpoints: HashMap<(String, String), (String, PathBuf)>,
+}
+
+/// The files on disk, as they were when first looked at; their digests are remembered in the store.
+pub struct DiskSources<'a> {
+    store: &'a mut Store,
+    seen: &'a mut Seen,
+    root: PathBuf,
     /// `None`: a missing file is an error. Otherwise it is noted here, and the plan shows what could run if it were there.
     missing: Option<Vec<String>>,
 }
 
 impl<'a> DiskSources<'a> {
-    pub fn new(store: &'a mut Store, root: &Path) -> DiskSources<'a> {
-        DiskSources {
-            store,
-            root: root.to_path_buf(),
-            datasets: HashMap::new(),
-            checkpoints: HashMap::new(),
-            missing: None,
-        }
+    pub fn new(store: &'a mut Store, seen: &'a mut Seen, root: &Path) -> DiskSources<'a> {
+        DiskSources { store, seen, root: root.to_path_buf(), missing: None }
     }
 
     /// Notes what is missing instead of failing.
@@ -114,25 +114,25 @@ impl Sources for DiskSources<'_> {
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         // How the images are divided does not change which files are read.
         let id = serde_json::to_string(&(&params.image_folder, &params.table))?;
-        if let Some(files) = self.datasets.get(&id) {
+        if let Some(files) = self.seen.datasets.get(&id) {
             return Ok(files.clone());
         }
         let found = self.read_dataset(params);
         let files = self.or_missing(found, || Files { paths: BTreeMap::new(), digest: "missing".into() })?;
-        self.datasets.insert(id, files.clone());
+        self.seen.datasets.insert(id, files.clone());
         Ok(files)
     }
 
     fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)> {
         let id = (backbone.to_string(), weights.to_string());
-        if let Some((digest, path)) = self.checkpoints.get(&id) {
+        if let Some((digest, path)) = self.seen.checkpoints.get(&id) {
             return Ok((Weights::File { digest: digest.clone() }, Some(path.clone())));
         }
         let found = self.read_checkpoint(backbone, weights);
         let Some((digest, path)) = self.or_missing(found, || Some(("missing".into(), PathBuf::new())))? else {
             return Ok((Weights::Random { seed }, None));
         };
-        self.checkpoints.insert(id, (digest.clone(), path.clone()));
+        self.seen.checkpoints.insert(id, (digest.clone(), path.clone()));
         Ok((Weights::File { digest }, Some(path)))
     }
 }

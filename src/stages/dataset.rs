@@ -1,23 +1,17 @@
 //! `dataset`: finds the images, their classes and their splits.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Outcome, Stopped, Task};
-use crate::{
-    artifact::{Dataset, Image, Split, dataset::Dropped},
-    images::decode,
-};
+use crate::artifact::Split;
 
-mod divide;
 mod folder;
 mod table;
 
@@ -201,65 +195,50 @@ pub fn listing(params: &Params, project_root: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
-    let root = task.source("root")?.to_path_buf();
-    let table = work.table.as_ref().map(|_| task.source("table").map(Path::to_path_buf)).transpose()?;
-    let found = scan(work, &root, table.as_deref())?;
-    let fixed = found.has_splits();
-    let total = found.candidates.len();
-    let mut notes = found.notes;
-
-    let (images, dropped) = read_images(&root, &found.classes, found.candidates, task)?;
-    let unreadable = || list_lines(dropped.iter().map(|d| format!("{}: {}", d.path, d.reason)));
-    if !dropped.is_empty() {
-        ensure!(
-            work.on_unreadable == OnUnreadable::Drop,
-            "{} of {total} images cannot be read (`on_unreadable: drop` leaves them out):{}",
-            dropped.len(),
-            unreadable()
-        );
-        ensure!(!images.is_empty(), "none of {total} images can be read:{}", unreadable());
-        notes.push(format!("dropped {} of {total} images that cannot be read:{}", dropped.len(), unreadable()));
-    }
-
-    let dataset = Dataset { images: divide::divide(work, images, fixed)?, classes: found.classes, dropped };
-    notes.extend(check_classes(&dataset)?);
-    notes.extend(note_leaks(&dataset));
-    dataset.write(&task.out)?;
-
-    let mut metrics = BTreeMap::from([
-        ("images".to_string(), dataset.images.len() as f64),
-        ("classes".to_string(), dataset.classes.len() as f64),
-    ]);
-    metrics.extend(Split::ALL.map(|split| (split.name().to_string(), dataset.rows(split).len() as f64)));
-    Ok(Outcome { metrics, images_seen: total as u64, notes, ..Outcome::default() })
-}
-
 /// A file that may be an image of the dataset.
-struct Candidate {
+pub struct Candidate {
     /// Relative to the dataset's root, with `/`.
-    path: String,
+    pub path: String,
     /// The name of its class.
-    label: String,
-    split: Option<Split>,
+    pub label: String,
+    pub split: Option<Split>,
 }
 
 /// What a folder or a table says.
-struct Found {
-    classes: Vec<String>,
-    candidates: Vec<Candidate>,
-    notes: Vec<String>,
+pub struct Found {
+    pub classes: Vec<String>,
+    pub candidates: Vec<Candidate>,
+    /// What a person should know: files that are ignored, rows that are dropped.
+    pub notes: Vec<String>,
 }
 
 impl Found {
-    fn has_splits(&self) -> bool {
+    pub fn has_splits(&self) -> bool {
         self.candidates.iter().any(|c| c.split.is_some())
     }
 }
 
-/// Finds the candidates without reading any image.
-fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
-    divide::check(params)?;
+/// Checks what can be wrong in the parameters alone.
+fn check(params: &Params) -> Result<()> {
+    if let Some(Fractions { train, val, test }) = params.split {
+        for (name, value) in [("train", train), ("val", val), ("test", test)] {
+            ensure!((0.0..=1.0).contains(&value), "split: `{name}` is {value}; fractions lie between 0 and 1");
+        }
+        let sum = train + val + test;
+        ensure!((sum - 1.0).abs() < 1e-6, "split: {train} + {val} + {test} is {sum}; the fractions must sum to 1");
+        ensure!(train > 0.0, "split: `train` is 0; there must be training images");
+    }
+    if let Some(fraction) = params.fraction {
+        ensure!(fraction > 0.0 && fraction <= 1.0, "`fraction` is {fraction}; it lies above 0, and is at most 1");
+    }
+    ensure!(params.sample != Some(0), "`sample` is 0; it must be at least 1");
+    ensure!(params.per_class != Some(0), "`per_class` is 0; it must be at least 1");
+    Ok(())
+}
+
+/// Finds the candidates without reading any image: `root` and `table` are those of [`sources`].
+pub fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
+    check(params)?;
     let found = match (&params.table, table) {
         (Some(columns), Some(file)) => table::scan(columns, file, root)?,
         _ => folder::scan(root)?,
@@ -269,69 +248,6 @@ fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
         (false, false) => bail!("nothing says the splits; add `split: {{ train: 0.6, val: 0.2, test: 0.2 }}`"),
         _ => Ok(found),
     }
-}
-
-/// Reads, identifies and decodes every candidate. Images without a split yet are marked `train`.
-fn read_images(
-    root: &Path,
-    classes: &[String],
-    candidates: Vec<Candidate>,
-    task: &mut Task<'_>,
-) -> Result<(Vec<Image>, Vec<Dropped>)> {
-    const CHUNK: usize = 256;
-    let labels: BTreeMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-    let read = |path: &str| -> Result<String> {
-        let bytes = std::fs::read(root.join(path))?;
-        decode::decode(&bytes)?;
-        Ok(Image::id_of(&bytes))
-    };
-    let (mut images, mut dropped, mut done) = (Vec::new(), Vec::new(), 0);
-    for chunk in candidates.chunks(CHUNK) {
-        let ids: Vec<Result<String>> = chunk.par_iter().map(|candidate| read(&candidate.path)).collect();
-        for (Candidate { path, label, split }, id) in chunk.iter().zip(ids) {
-            match (id, labels.get(label.as_str())) {
-                (Ok(id), Some(&label)) => {
-                    images.push(Image { id, path: path.clone(), label, split: split.unwrap_or(Split::Train) });
-                }
-                (Err(reason), _) => dropped.push(Dropped { path: path.clone(), reason: format!("{reason:#}") }),
-                (Ok(_), None) => bail!("{path} is of class `{label}`, which is not among the classes"),
-            }
-        }
-        done += chunk.len();
-        if task.link.progress(done as u64, candidates.len() as u64) != Answer::Continue {
-            return Err(Stopped.into());
-        }
-    }
-    dropped.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((images, dropped))
-}
-
-/// Every class must be in train; where one is absent from val or test, that is worth a note.
-fn check_classes(dataset: &Dataset) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for split in Split::ALL {
-        let present: BTreeSet<i64> = dataset.labels(split).into_iter().collect();
-        let absent: Vec<&String> =
-            (0..).zip(&dataset.classes).filter(|(label, _)| !present.contains(label)).map(|(_, name)| name).collect();
-        if absent.is_empty() || (present.is_empty() && split != Split::Train) {
-            continue;
-        }
-        ensure!(split != Split::Train, "no training images of class {}", list_some(&absent));
-        notes.push(format!("no {} images of class {}", split.name(), list_some(&absent)));
-    }
-    Ok(notes)
-}
-
-/// Files of equal content in two splits make scores look better than they are.
-fn note_leaks(dataset: &Dataset) -> Option<String> {
-    let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
-    for image in &dataset.images {
-        splits.entry(&image.id).or_default().insert(image.split);
-    }
-    let leaking = |image: &&Image| splits.get(image.id.as_str()).is_some_and(|splits| splits.len() > 1);
-    let paths: Vec<&String> = dataset.images.iter().filter(leaking).map(|image| &image.path).collect();
-    (!paths.is_empty())
-        .then(|| format!("{} files have the same content as one in another split: {}", paths.len(), list_some(&paths)))
 }
 
 /// The split that a folder or a field of that name stands for.
@@ -347,23 +263,16 @@ fn split_name(name: &str) -> Option<Split> {
 /// Most items that an error or a note lists.
 const LISTED: usize = 20;
 
-fn list_some<T: Display>(items: &[T]) -> String {
+/// The first [`LISTED`] items, and how many more there are.
+pub fn list_some<T: Display>(items: &[T]) -> String {
     join_some(items, ", ")
 }
 
-/// The first [`LISTED`] items, and how many more there are.
-fn join_some<T: Display>(items: &[T], separator: &str) -> String {
+/// As [`list_some`], with another separator.
+pub fn join_some<T: Display>(items: &[T], separator: &str) -> String {
     let mut listed: Vec<String> = items.iter().take(LISTED).map(T::to_string).collect();
     if items.len() > LISTED {
         listed.push(format!("and {} more", items.len() - LISTED));
     }
     listed.join(separator)
 }
-
-/// As [`join_some`], every item on a line of its own.
-fn list_lines(items: impl Iterator<Item = String>) -> String {
-    format!("\n  {}", join_some(&items.collect::<Vec<_>>(), "\n  "))
-}
-
-#[cfg(test)]
-mod tests;

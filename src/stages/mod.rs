@@ -1,26 +1,18 @@
 //! The stage kinds, one file each: its parameters (what people write), its work (what one node does, all that its result
-//! depends on), its `VERSION`, and `run`. Stages see files and a [`Task`], never the plan, the engine or the database.
+//! depends on) and its `VERSION`. All of it is plain data: what a kind computes stands in the worker's `stages`, under the
+//! same name, so that thawline itself never loads libtorch.
 //!
-//! Parameters and works are plain data; only `run` touches tch, so a program that never calls it does not link libtorch.
-//! A new kind is one file here and one line in [`registry!`].
+//! A new kind is one file and one line in [`registry!`] here, and its `run` in the worker.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
-
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub mod augment;
 pub mod dataset;
-mod epochs;
 pub mod evaluate;
 pub mod extract_features;
 pub mod fine_tune;
 pub mod freeze_schedule;
 pub mod optimizer;
-pub mod predict;
 pub mod train_head;
 
 /// What a stage is to the stages that name it. In a parameter's schema, `x-stage` lists the types it accepts.
@@ -63,92 +55,6 @@ pub struct Kind {
     pub summary: &'static str,
     /// JSON Schema of the parameters.
     pub schema: fn() -> serde_json::Value,
-}
-
-/// `run`'s window on the world: the files it reads, where it writes, and the line to whoever asked.
-pub struct Task<'a> {
-    /// Folders of the input artifacts by role, in order (`views.train.0`, `views.train.1`, ...).
-    pub inputs: BTreeMap<String, PathBuf>,
-    /// Files outside the store, by role: `root` of a dataset, `weights` of a backbone. Where they lie is not identity.
-    pub sources: BTreeMap<String, PathBuf>,
-    /// The trial's seed; 0 for kinds that are not `seeded`.
-    pub seed: u64,
-    /// An empty folder; what is in it afterwards is the artifact.
-    pub out: PathBuf,
-    /// A folder that outlives an interrupted attempt: checkpoints go here and are found here again.
-    pub checkpoint: PathBuf,
-    pub link: &'a mut dyn Link,
-}
-
-/// The two-way line between a running node and its coordinator.
-pub trait Link {
-    /// A line for the node's log.
-    fn log(&mut self, line: &str);
-    /// Called between batches of work that cannot be resumed; `Answer::Stop` means give up now.
-    fn progress(&mut self, done: u64, total: u64) -> Answer;
-    /// Called at the end of every epoch.
-    fn epoch(&mut self, epoch: &Epoch) -> Answer;
-}
-
-/// What the coordinator wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    Continue,
-    /// Save a checkpoint, then stop with [`Stopped`].
-    Checkpoint,
-    /// Stop now with [`Stopped`]; nothing needs to be saved.
-    Stop,
-}
-
-/// One epoch's figures: `train/loss`, `train/accuracy`, `val/loss`, `val/accuracy`, `lr`, ...
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// From 1, within the node.
-    pub epoch: u32,
-    pub epochs: u32,
-    pub metrics: BTreeMap<String, f64>,
-}
-
-/// What a finished node says of itself beside its artifact.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    pub metrics: BTreeMap<String, f64>,
-    /// Epochs trained by this node, counting those of an interrupted attempt that it continued.
-    pub epochs: u32,
-    /// Images that passed through (with repetition: an image seen in 3 epochs counts 3 times).
-    pub images_seen: u64,
-    pub trained_parameters: u64,
-    pub total_parameters: u64,
-    /// What a person should know: dropped images, an early stop.
-    pub notes: Vec<String>,
-}
-
-/// The error of a run that was told to stop. Not a failure: the node is as it was, plus perhaps a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped;
-
-impl std::fmt::Display for Stopped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped")
-    }
-}
-
-impl std::error::Error for Stopped {}
-
-impl Task<'_> {
-    /// The folder of the input with this role.
-    pub fn input(&self, role: &str) -> Result<&Path> {
-        let found = self.inputs.get(role).map(PathBuf::as_path);
-        found.with_context(|| {
-            format!("no input `{role}`; there are: {}", self.inputs.keys().cloned().collect::<Vec<_>>().join(", "))
-        })
-    }
-
-    /// The file or folder outside the store with this role.
-    pub fn source(&self, role: &str) -> Result<&Path> {
-        self.sources.get(role).map(PathBuf::as_path).with_context(|| format!("no source `{role}`"))
-    }
 }
 
 /// CPU resources of one node.
@@ -215,17 +121,4 @@ registry! {
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|k| k.name == name)
-}
-
-/// Runs one node: the only way into tch. `work` is the kind's `Work`.
-pub fn run(kind: &str, work: serde_json::Value, task: &mut Task<'_>) -> Result<Outcome> {
-    match kind {
-        "dataset" => dataset::run(&serde_json::from_value(work)?, task),
-        "augment" => augment::run(&serde_json::from_value(work)?, task),
-        "extract_features" => extract_features::run(&serde_json::from_value(work)?, task),
-        "train_head" => train_head::run(&serde_json::from_value(work)?, task),
-        "fine_tune" => fine_tune::run(&serde_json::from_value(work)?, task),
-        "evaluate" => evaluate::run(&serde_json::from_value(work)?, task),
-        other => anyhow::bail!("no stage kind `{other}` runs"),
-    }
 }

@@ -1,5 +1,8 @@
 //! Optimisers and learning-rate schedules as people write them; shared by every stage that trains.
 
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -263,6 +266,49 @@ pub enum Monitor {
     Accuracy,
 }
 
+/// An epoch's figures by name.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// The best epoch so far, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    pub epoch: u32,
+    pub value: f64,
+}
+
+impl EarlyStopping {
+    fn metric(&self) -> &'static str {
+        match self.monitor {
+            Monitor::Loss => "val/loss",
+            Monitor::Accuracy => "val/accuracy",
+        }
+    }
+
+    /// `epoch` as the new best, if it is.
+    pub fn improved(&self, best: Option<Best>, epoch: u32, metrics: &Metrics) -> Result<Option<Best>> {
+        let name = self.metric();
+        let value = *metrics.get(name).with_context(|| {
+            format!("early_stopping watches {name}, but there are no validation images: give the dataset a `val` split")
+        })?;
+        let gain = |best: Best| match self.monitor {
+            Monitor::Loss => best.value - value,
+            Monitor::Accuracy => value - best.value,
+        };
+        Ok(best.is_none_or(|best| gain(best) > self.min_delta).then_some(Best { epoch, value }))
+    }
+
+    /// Whether `epoch` was the last in vain.
+    pub fn is_over(&self, best: Option<Best>, epoch: u32) -> bool {
+        best.is_some_and(|best| epoch - best.epoch >= self.patience)
+    }
+
+    /// What a person should know when `best` of `epochs` was restored.
+    pub fn note(&self, best: Best, epochs: u32) -> String {
+        let (name, Best { epoch, value }) = (self.metric(), best);
+        format!("early stopping after {epochs} epochs: epoch {epoch} was the best, {name} {value:.4}, and was restored")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,5 +336,20 @@ mod tests {
         assert!(check(r#"{ "sgd": { "nesterov": true } }"#).unwrap_err().contains("momentum"));
         assert!(check(r#"{ "sgd": { "lr": -1.0 } }"#).unwrap_err().contains("lr is -1"));
         assert!(check(r#"{ "adam": { "betas": [0.9, 1.0] } }"#).unwrap_err().contains("betas hold 1"));
+    }
+
+    #[test]
+    fn patience_counts_epochs_without_improvement() {
+        let stopping = EarlyStopping { patience: 2, monitor: Monitor::Loss, min_delta: 0.1 };
+        let mut best = None;
+        let mut over = Vec::new();
+        for (i, loss) in [1.0, 0.8, 0.75, 0.9].into_iter().enumerate() {
+            let metrics = Metrics::from([("val/loss".to_string(), loss)]);
+            best = stopping.improved(best, i as u32 + 1, &metrics).unwrap().or(best);
+            over.push(stopping.is_over(best, i as u32 + 1));
+        }
+        assert_eq!(best, Some(Best { epoch: 2, value: 0.8 }));
+        assert_eq!(over, [false, false, false, true]);
+        assert!(stopping.improved(None, 1, &Metrics::new()).unwrap_err().to_string().contains("validation images"));
     }
 }

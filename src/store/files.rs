@@ -53,7 +53,9 @@ impl Store {
     pub fn file_digests(&mut self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let mut known: HashMap<String, (Stat, String)> = HashMap::new();
         {
-            let mut query = self.db.prepare_cached("SELECT size, mtime, inode, digest FROM files WHERE path = ?1")?;
+            // One transaction: a lock for each of a million files would take longer than the look-up.
+            let reading = self.db.unchecked_transaction()?;
+            let mut query = reading.prepare_cached("SELECT size, mtime, inode, digest FROM files WHERE path = ?1")?;
             for path in paths {
                 let path = path.to_string_lossy().into_owned();
                 let mut rows = query.query([&path])?;

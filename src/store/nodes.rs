@@ -4,22 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use rusqlite::{OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::{Store, now};
-use crate::stages::{Epoch, Outcome};
-
-/// What a node cost, apart from what it made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Seconds of wall time.
-    pub wall: f64,
-    /// Seconds of CPU time, all threads.
-    pub cpu: f64,
-    /// Peak resident memory in bytes.
-    pub memory: u64,
-    pub threads: usize,
-}
+use crate::protocol::{Epoch, Outcome, Usage};
 
 /// A finished node.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,19 +106,27 @@ impl Store {
         })
     }
 
-    /// Whether the artifact of a finished node is as it was made. Files whose modification time is that of the commit are
-    /// taken as unchanged; the worker that reads them checks their digest anyway.
-    pub fn is_intact(&self, key: &str, digest: &str) -> Result<bool> {
-        let changed: Option<i64> = self
+    /// Whether the artifact of a finished node is as it was made. Files whose modification time is the one on record are
+    /// taken as unchanged; the worker that reads them checks their digest anyway. A copied store has new times: its
+    /// artifacts are checked once, and the new times go on record.
+    pub fn is_intact(&mut self, key: &str, digest: &str) -> Result<bool> {
+        let recorded: Option<i64> = self
             .db
             .prepare_cached("SELECT changed FROM nodes WHERE key = ?1")?
             .query_row([key], |row| row.get(0))
             .optional()?;
-        match (self.objects.changed(digest), changed) {
-            (Some(now), Some(then)) if now == then => Ok(true),
-            (Some(_), _) => Ok(self.objects.verify(digest)),
-            (None, _) => Ok(false),
+        let (Some(now), Some(then)) = (self.objects.changed(digest), recorded) else { return Ok(false) };
+        if now == then {
+            return Ok(true);
         }
+        if !self.objects.verify(digest) {
+            return Ok(false);
+        }
+        self.write(|db| {
+            db.execute("UPDATE nodes SET changed = ?1 WHERE digest = ?2", params![now, digest])?;
+            Ok(())
+        })?;
+        Ok(true)
     }
 
     /// Forgets an artifact whose content is not what its name promises, and every node that made it.

@@ -7,5 +7,6 @@ mod interrupt;
 mod kills;
 mod predict;
 mod results;
+mod structure;
 mod support;
 mod validate;

@@ -1,0 +1,29 @@
+//! What stages compute with: checkpoints, backbones, heads, optimisers and their kernels. Beside `stages`, the only user of
+//! tch.
+//!
+//! A checkpoint becomes plain bytes (`checkpoint`), the bytes a [`Network`], and the part of it below the thaw line a
+//! frozen prefix with its normalisation folded away. On top stands a [`Head`], trained on features by a [`HeadPack`] or,
+//! with backbone blocks, by a [`Trainer`]. Knows nothing of artifact folders or the engine.
+
+pub mod checkpoint;
+mod extractor;
+mod fold;
+mod head;
+mod init;
+mod loss;
+mod memory;
+mod network;
+mod optimizer;
+mod pack;
+pub mod pixels;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use extractor::{BATCH, Extractor};
+pub use head::{Head, gather};
+pub use loss::{Score, Targets, class_weights};
+pub use memory::keep_freed_memory;
+pub use network::{Network, classifier, from_data, to_data};
+pub use pack::HeadPack;
+pub use train::{Trainer, changed_blocks};

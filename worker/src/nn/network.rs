@@ -1,0 +1,280 @@
+//! A backbone with its tensors, run block by block in float32.
+
+use std::{collections::BTreeMap, ops::Range, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::{
+    checkpoint::{self, Dtype, TensorData},
+    fold::Frozen,
+    init,
+};
+use thawline::{
+    artifact::model::{BackboneSpec, Weights},
+    backbones::{self, Backbone, Layer, Padding, ParameterSpec},
+};
+
+/// A backbone with its tensors: f32, contiguous, not requiring gradients until a trainer asks for them.
+#[derive(Debug)]
+pub struct Network {
+    backbone: &'static Backbone,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Network {
+    /// The backbone of `spec`, from its random seed or from the checkpoint at `weights`.
+    ///
+    /// Fails when the file at `weights` is not the one the specification means (by BLAKE3 digest).
+    pub fn open(spec: &BackboneSpec, weights: Option<&Path>) -> Result<Network> {
+        let backbone = backbones::named(&spec.backbone)?;
+        match &spec.weights {
+            Weights::Random { seed } => Network::random(backbone, *seed),
+            Weights::File { digest } => {
+                let path = weights.with_context(|| format!("no weights file was given for {}", backbone.name))?;
+                let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+                let found = blake3::hash(&bytes).to_hex().to_string();
+                ensure!(
+                    found == *digest,
+                    "{} has changed since the run was planned: its BLAKE3 digest is {found}, expected {digest}",
+                    path.display()
+                );
+                let data = checkpoint::parse(&bytes).with_context(|| format!("reading {}", path.display()))?;
+                Network::load(backbone, &data).with_context(|| format!("loading {}", path.display()))
+            }
+        }
+    }
+
+    /// Takes the backbone's tensors out of a checkpoint; others (its classifier, counters) are left alone.
+    ///
+    /// One error names every missing or wrongly shaped tensor.
+    pub fn load(backbone: &'static Backbone, data: &BTreeMap<String, TensorData>) -> Result<Network> {
+        let tensors = take(backbone.name, backbone.blocks.iter().flat_map(|block| block.tensors()), data)?;
+        Ok(Network { backbone, tensors })
+    }
+
+    /// Torchvision's initialisation, drawn by (seed, tensor name): equal whatever the order or the thread.
+    pub fn random(backbone: &'static Backbone, seed: u64) -> Result<Network> {
+        let mut tensors = BTreeMap::new();
+        for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
+            let values = TensorData::from_f32(spec.shape.clone(), &init::values(&spec, seed));
+            tensors.insert(spec.name, from_data(&values)?);
+        }
+        Ok(Network { backbone, tensors })
+    }
+
+    /// Position of the block that `spec` cuts at.
+    pub fn cut(&self, spec: &BackboneSpec) -> Result<usize> {
+        self.backbone.block_index(&spec.cut).with_context(|| {
+            let names = self.backbone.block_names().join(", ");
+            format!("{} has no block `{}`; its blocks are: {names}", self.backbone.name, spec.cut)
+        })
+    }
+
+    pub fn backbone(&self) -> &'static Backbone {
+        self.backbone
+    }
+
+    /// The tensor of that full name (`layer1.0.conv1.weight`). It shares memory with the network's.
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        self.named(name).map(Tensor::shallow_clone)
+    }
+
+    /// Every tensor of one block in forward order, sharing memory with the network's, so that an optimiser's in-place steps
+    /// and `set_requires_grad` are seen by [`Network::forward`].
+    pub fn tensors(&self, block: usize) -> Result<Vec<(ParameterSpec, Tensor)>> {
+        let specs = self.block(block)?.tensors();
+        specs.into_iter().map(|spec| Ok((spec.clone(), self.tensor(&spec.name)?))).collect()
+    }
+
+    /// Copies a model's own version of `blocks` into the tensors; every tensor of those blocks must be in `data`.
+    pub fn overwrite(&self, blocks: &[usize], data: &BTreeMap<String, TensorData>) -> Result<()> {
+        let mut specs = Vec::new();
+        for &block in blocks {
+            specs.extend(self.block(block)?.tensors());
+        }
+        let _guard = no_grad_guard();
+        for (name, tensor) in take(self.backbone.name, specs.into_iter(), data)? {
+            self.tensor(&name)?.f_copy_(&tensor)?;
+        }
+        Ok(())
+    }
+
+    /// One block's tensors as plain data, for a checkpoint.
+    pub fn export(&self, block: usize) -> Result<Vec<(String, TensorData)>> {
+        self.tensors(block)?.into_iter().map(|(spec, tensor)| Ok((spec.name, to_data(&tensor)?))).collect()
+    }
+
+    /// Runs `blocks` on `x` (the output of the block before; images [n, 3, height, width] for block 0).
+    ///
+    /// Where `train_norms(block)` holds, batch normalisation uses the batch's statistics and moves the running ones, as
+    /// PyTorch's train mode does (the biased variance normalises, the unbiased one is remembered); elsewhere it uses the
+    /// running ones and changes nothing. Keeps the memory format of `x`; channels-last is the fast one.
+    pub fn forward(&self, x: &Tensor, blocks: Range<usize>, train_norms: impl Fn(usize) -> bool) -> Result<Tensor> {
+        let mut x = x.shallow_clone();
+        for index in blocks {
+            let block = self.block(index)?;
+            x = self.layers(&x, &block.layers, train_norms(index)).with_context(|| format!("block {}", block.name))?;
+        }
+        Ok(x)
+    }
+
+    /// `blocks` in evaluation mode as one frozen function of the tensors as they are now.
+    pub fn folded(&self, blocks: Range<usize>) -> Result<Frozen> {
+        let mut layers = Vec::new();
+        for index in blocks {
+            layers.extend_from_slice(&self.block(index)?.layers);
+        }
+        Frozen::fold(&layers, |name| self.tensor(name))
+    }
+
+    fn block(&self, index: usize) -> Result<&'static backbones::Block> {
+        let blocks = &self.backbone.blocks;
+        blocks
+            .get(index)
+            .with_context(|| format!("{} has {} blocks, not {}", self.backbone.name, blocks.len(), index + 1))
+    }
+
+    fn named(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).with_context(|| format!("{} has no tensor `{name}`", self.backbone.name))
+    }
+
+    fn layers(&self, x: &Tensor, layers: &[Layer], train_norms: bool) -> Result<Tensor> {
+        let mut x = x.shallow_clone();
+        for layer in layers {
+            x = self.layer(&x, layer, train_norms)?;
+        }
+        Ok(x)
+    }
+
+    fn layer(&self, x: &Tensor, layer: &Layer, train_norms: bool) -> Result<Tensor> {
+        Ok(match layer {
+            Layer::Conv { name, kernel, stride, padding, groups, bias, .. } => {
+                let weight = self.named(&format!("{name}.weight"))?;
+                let bias = if *bias { Some(self.named(&format!("{name}.bias"))?) } else { None };
+                convolve(x, weight, bias, *kernel, *stride, *padding, *groups)?
+            }
+            Layer::BatchNorm { name, eps, momentum, .. } => {
+                let [weight, bias, mean, var] = ["weight", "bias", "running_mean", "running_var"]
+                    .map(|suffix| self.named(&format!("{name}.{suffix}")).ok());
+                x.f_batch_norm(weight, bias, mean, var, train_norms, *momentum, *eps, true)?
+            }
+            Layer::Relu => x.f_relu()?,
+            Layer::Relu6 => x.f_relu6()?,
+            Layer::MaxPool { kernel, stride, padding } => max_pool(x, *kernel, *stride, *padding)?,
+            Layer::Residual { body, shortcut } => {
+                let branch = self.layers(x, body, train_norms)?;
+                branch.f_add(&self.layers(x, shortcut, train_norms)?)?
+            }
+        })
+    }
+}
+
+/// The published ImageNet classifier of a checkpoint: weight [classes, channels] and bias [classes], where it has one.
+pub fn classifier(backbone: &Backbone, data: &BTreeMap<String, TensorData>) -> Result<Option<(Tensor, Tensor)>> {
+    let part = |suffix: &str| data.get(&format!("{}.{suffix}", backbone.classifier));
+    match (part("weight"), part("bias")) {
+        (Some(weight), Some(bias)) => {
+            let classes = weight.shape.first().copied().unwrap_or(0);
+            ensure!(
+                weight.shape == [classes, backbone.channels()] && bias.shape == [classes],
+                "the classifier `{}` has shapes {:?} and {:?}; expected [classes, {}] and [classes]",
+                backbone.classifier,
+                weight.shape,
+                bias.shape,
+                backbone.channels()
+            );
+            Ok(Some((from_data(weight)?, from_data(bias)?)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Convolution with the padding a layer asks for, TensorFlow's uneven one included.
+pub(super) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    kernel: usize,
+    stride: usize,
+    padding: Padding,
+    groups: usize,
+) -> Result<Tensor> {
+    let (stride, groups) = (stride as i64, groups as i64);
+    let conv = |x: &Tensor, pad: [i64; 2]| x.f_conv2d(weight, bias, [stride, stride], pad, [1, 1], groups);
+    match padding {
+        Padding::Symmetric(pad) => Ok(conv(x, [pad as i64; 2])?),
+        Padding::TensorflowSame => {
+            let &[_, _, height, width] = x.size().as_slice() else {
+                bail!("a convolution's input is [n, channels, height, width], not {:?}", x.size())
+            };
+            let [rows, columns] = [height, width].map(|size| same_padding(size, kernel as i64, stride));
+            if rows % 2 == 0 && columns % 2 == 0 {
+                return Ok(conv(x, [rows / 2, columns / 2])?);
+            }
+            let sides = [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2];
+            Ok(conv(&x.f_constant_pad_nd(sides)?, [0, 0])?)
+        }
+    }
+}
+
+/// Zeros that "SAME" adds along one dimension, both sides together.
+fn same_padding(size: i64, kernel: i64, stride: i64) -> i64 {
+    let positions = (size + stride - 1) / stride;
+    ((positions - 1) * stride + kernel - size).max(0)
+}
+
+pub(super) fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
+    let [kernel, stride, padding] = [kernel, stride, padding].map(|v| [v as i64; 2]);
+    Ok(x.f_max_pool2d(kernel, stride, padding, [1, 1], false)?)
+}
+
+/// The tensors of `specs` out of `data`, or one error that names all that do not fit.
+fn take(
+    backbone: &str,
+    specs: impl Iterator<Item = ParameterSpec>,
+    data: &BTreeMap<String, TensorData>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    let mut problems = Vec::new();
+    for spec in specs {
+        match data.get(&spec.name) {
+            None => problems.push(format!("`{}` {:?} is missing", spec.name, spec.shape)),
+            Some(found) if found.shape != spec.shape => {
+                problems.push(format!("`{}` is {:?}, expected {:?}", spec.name, found.shape, spec.shape));
+            }
+            Some(found) => {
+                tensors.insert(spec.name, from_data(found)?);
+            }
+        }
+    }
+    ensure!(problems.is_empty(), "these are not weights of {backbone}:\n  {}", problems.join("\n  "));
+    Ok(tensors)
+}
+
+/// A float32 tensor of the same shape and values.
+pub fn from_data(data: &TensorData) -> Result<Tensor> {
+    let TensorData { dtype, shape, bytes } = data;
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let length = count.and_then(|n| n.checked_mul(dtype.size()));
+    ensure!(length == Some(bytes.len()), "a tensor of shape {shape:?} and type {dtype:?} has {} bytes", bytes.len());
+    let kind = match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::F16 => Kind::Half,
+        Dtype::Bf16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::Bool => Kind::Bool,
+    };
+    let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
+}
+
+/// A tensor's values in float32, detached, in row-major order.
+pub fn to_data(tensor: &Tensor) -> Result<TensorData> {
+    let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+    let flat = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?;
+    Ok(TensorData::from_f32(shape, &Vec::<f32>::try_from(&flat)?))
+}

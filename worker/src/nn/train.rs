@@ -1,0 +1,254 @@
+//! Fine-tuning: steps of a network and its head through autograd, with everything below the thaw line as one frozen
+//! function.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::{
+    checkpoint::Tensors,
+    extractor::{BATCH, Extractor},
+    fold::Frozen,
+    head::{Head, dropout_mask, gather},
+    loss::{Score, Targets, count_correct, cross_entropy},
+    network::{Network, to_data},
+    optimizer::{FusedOptimizer, Parameter},
+    pixels::{pixels_to_input, pool},
+};
+use thawline::{
+    artifact::{Views, model::BackboneSpec},
+    backbones::{Backbone, Role},
+    rng::Draws,
+    stages::{
+        fine_tune::Training,
+        freeze_schedule::{BatchNorm, Phase},
+    },
+};
+
+/// One phase of fine-tuning under way.
+#[derive(Debug)]
+pub struct Trainer {
+    network: Network,
+    head: Head,
+    spec: BackboneSpec,
+    /// Blocks `..start` are frozen and folded, `start..end` run as they are.
+    frozen: Frozen,
+    start: usize,
+    end: usize,
+    /// Blocks that differ after training, by index.
+    changed: Vec<usize>,
+    /// By block: whether batch normalisation uses and moves the batch's statistics.
+    train_norms: Vec<bool>,
+    optimizer: FusedOptimizer,
+    training: Training,
+}
+
+/// The blocks, by index, whose tensors a phase changes: trained ones, and all up to the cut where even frozen statistics
+/// adapt.
+pub fn changed_blocks(phase: &Phase, backbone: &Backbone, spec: &BackboneSpec) -> Result<Vec<usize>> {
+    let index =
+        |name: &str| backbone.block_index(name).with_context(|| format!("{} has no block `{name}`", backbone.name));
+    if phase.batch_norm == BatchNorm::TrainEverywhere {
+        return Ok((0..=index(&spec.cut)?).collect());
+    }
+    let mut blocks = phase.trained.iter().map(|t| index(&t.block)).collect::<Result<Vec<_>>>()?;
+    blocks.sort_unstable();
+    Ok(blocks)
+}
+
+impl Trainer {
+    /// Takes over `network` and `head` as they are. `kept` is optimiser state of an earlier [`Trainer::state`]; parameters that
+    /// it does not hold start fresh.
+    pub fn new(
+        network: Network,
+        head: Head,
+        spec: &BackboneSpec,
+        phase: &Phase,
+        training: &Training,
+        kept: &BTreeMap<String, Tensor>,
+    ) -> Result<Trainer> {
+        let backbone = network.backbone();
+        let changed = changed_blocks(phase, backbone, spec)?;
+        let end = 1 + backbone.block_index(&spec.cut).context("the cut is a block")?;
+        ensure!(changed.iter().all(|&block| block < end), "a block after the cut `{}` cannot train", spec.cut);
+        let start = changed.first().copied().unwrap_or(end);
+        let train_norms: Vec<bool> = match phase.batch_norm {
+            BatchNorm::Eval | BatchNorm::TrainEverywhere => (0..end).map(|b| changed.contains(&b)).collect(),
+            BatchNorm::EvalEverywhere => vec![false; end],
+        };
+        ensure!(
+            training.batch_size > 1 || !train_norms.contains(&true),
+            "batch normalisation cannot train on batches of 1 image: raise `batch_size`, or set `batch_norm: eval_everywhere`"
+        );
+        let frozen = network.folded(0..start)?;
+        // The fast layout, for the forward pass and the gradients that take it over.
+        for block in start..end {
+            for (spec, tensor) in network.tensors(block)? {
+                if spec.role == Role::ConvWeight {
+                    let fast = tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+                    tensor.shallow_clone().set_data(&fast);
+                }
+            }
+        }
+        let parameters = parameters(&network, &head, phase, end)?;
+        ensure!(!parameters.is_empty(), "this phase trains nothing");
+        let optimizer = FusedOptimizer::new(phase.optimizer, parameters, kept)?;
+        Ok(Trainer {
+            network,
+            head,
+            spec: spec.clone(),
+            frozen,
+            start,
+            end,
+            changed,
+            train_norms,
+            optimizer,
+            training: training.clone(),
+        })
+    }
+
+    /// The images of each step, in `order`. A single image left over joins the step before it when batch normalisation trains,
+    /// which needs more than one.
+    pub fn batches<'a>(&self, order: &'a [usize]) -> Vec<&'a [usize]> {
+        let size = self.training.batch_size;
+        let mut batches: Vec<&[usize]> = order.chunks(size).collect();
+        if order.len() > size && order.len() % size == 1 && self.train_norms.contains(&true) {
+            let joined = order.len() / size - 1;
+            batches.truncate(joined);
+            batches.push(&order[joined * size..]);
+        }
+        batches
+    }
+
+    /// One step on the images `rows`: adds to `score` (as trained, before the update) and updates at `lr`.
+    pub fn step(
+        &mut self,
+        images: &Views,
+        targets: &Targets,
+        rows: &[usize],
+        lr: f64,
+        draws: &mut Draws,
+        score: &mut Score,
+    ) -> Result<()> {
+        let batch = targets.batch(rows, rows.len())?;
+        let x = self.below(images, rows)?;
+        let x = self.network.forward(&x, self.start..self.end, |block| self.train_norms[block])?;
+        let mut features = pool(&x, self.spec.pooling)?;
+        if self.training.dropout > 0.0 {
+            let mask = dropout_mask(draws, self.training.dropout, rows.len(), features.size()[1] as usize)?;
+            features = features.f_mul(&mask)?;
+        }
+        let logits = self.head.forward(&features)?;
+        let loss = cross_entropy(&logits, &batch)?;
+        self.optimizer.zero_grad();
+        loss.f_backward()?;
+        if let Some(max_norm) = self.training.clip_norm {
+            self.optimizer.clip_grad_norm(max_norm)?;
+        }
+        self.optimizer.step(lr)?;
+        score.add(loss.f_double_value(&[])?, count_correct(&logits, &batch)?, &batch);
+        Ok(())
+    }
+
+    /// All images in evaluation mode, through the kernel that features are extracted with.
+    pub fn evaluate(&self, images: &Views, targets: &Targets) -> Result<Score> {
+        let _guard = no_grad_guard();
+        let BackboneSpec { pooling, normalization, .. } = self.spec;
+        let extractor = Extractor::new(&self.network, self.end - 1, pooling, normalization, BATCH)?;
+        let features = extractor.features(images, |_, _| Ok(()))?;
+        let order: Vec<usize> = (0..targets.len()).collect();
+        let mut score = Score::default();
+        for rows in order.chunks(BATCH) {
+            let logits = self.head.forward(&gather(&features, rows, BATCH)?)?;
+            let batch = targets.batch(rows, BATCH)?;
+            let loss = cross_entropy(&logits, &batch)?.f_double_value(&[])?;
+            score.add(loss, count_correct(&logits, &batch)?, &batch);
+        }
+        Ok(score)
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The blocks of [`changed_blocks`] and the head, copied.
+    pub fn weights(&self) -> Result<Tensors> {
+        let mut tensors = self.head.export()?;
+        for &block in &self.changed {
+            tensors.extend(self.network.export(block)?);
+        }
+        Ok(tensors)
+    }
+
+    /// The optimiser's state, copied.
+    pub fn state(&self) -> Result<Tensors> {
+        self.optimizer.state().into_iter().map(|(name, tensor)| Ok((name, to_data(&tensor)?))).collect()
+    }
+
+    pub fn trained_parameters(&self) -> u64 {
+        self.optimizer.parameters().iter().map(|p| p.tensor.numel() as u64).sum()
+    }
+
+    /// The output of the frozen blocks, always computed [`BATCH`] images at a time, so that it depends neither on the
+    /// batch size nor on which step an image falls in.
+    fn below(&self, images: &Views, rows: &[usize]) -> Result<Tensor> {
+        if self.start == 0 {
+            return self.input(images, rows, rows.len());
+        }
+        let mut parts = Vec::new();
+        for rows in rows.chunks(BATCH) {
+            let x = self.frozen.forward(&self.input(images, rows, BATCH)?)?;
+            parts.push(x.f_narrow(0, 0, rows.len() as i64)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 0)? })
+    }
+
+    /// The images `rows` as network input, padded with copies of the first to `padded` images.
+    fn input(&self, images: &Views, rows: &[usize], padded: usize) -> Result<Tensor> {
+        let size = images.height * images.width * 3;
+        let padding = rows.first().into_iter().cycle().take(padded.saturating_sub(rows.len()));
+        let mut bytes = Vec::with_capacity(size * padded.max(rows.len()));
+        for &row in rows.iter().chain(padding) {
+            let image = images.pixels().get(row * size..(row + 1) * size);
+            bytes.extend_from_slice(image.with_context(|| format!("no image {row} of {}", images.images))?);
+        }
+        let shape = [-1, images.height as i64, images.width as i64, 3];
+        pixels_to_input(&Tensor::f_from_slice(&bytes)?.f_view(shape)?, self.spec.normalization)
+    }
+}
+
+/// What trains in `phase`, requiring gradients from here on. A block's learning rate decays by its distance from the head.
+fn parameters(network: &Network, head: &Head, phase: &Phase, end: usize) -> Result<Vec<Parameter>> {
+    let weight_decay = phase.optimizer.weight_decay();
+    let undecayed = if phase.decay_norms_and_biases { weight_decay } else { 0.0 };
+    let mut parameters = Vec::new();
+    let mut add = |name: String, tensor: Tensor, lr_scale: f64, weight_decay: f64| -> Result<()> {
+        ensure!(tensor.kind() == Kind::Float, "`{name}` is not float32");
+        let tensor = tensor.f_set_requires_grad(true)?;
+        parameters.push(Parameter { name, tensor, lr_scale, weight_decay });
+        Ok(())
+    };
+    for trained in &phase.trained {
+        let block = network.backbone().block_index(&trained.block);
+        let block = block.with_context(|| format!("no block `{}`", trained.block))?;
+        let lr_scale = phase.layer_decay.powi(end.saturating_sub(block) as i32);
+        for (spec, tensor) in network.tensors(block)? {
+            if spec.role.is_parameter() && (spec.role.is_norm() || !trained.norms_only) {
+                let decay = if spec.role == Role::ConvWeight { weight_decay } else { undecayed };
+                add(spec.name, tensor, lr_scale, decay)?;
+            }
+        }
+    }
+    if phase.head {
+        for (name, tensor) in head.tensors() {
+            let decay = if name.ends_with(".weight") { weight_decay } else { undecayed };
+            add(name, tensor, 1.0, decay)?;
+        }
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,221 @@
+//! Which split each image goes to, and which images are kept: exact counts, and an order that depends only on (seed, image
+//! id), so that it is the same however the files are listed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use thawline::{
+    artifact::{Image, Split},
+    rng::Draws,
+    stages::dataset::{Fractions, Params},
+};
+
+/// Draws the `sample`, divides it by `split`, and keeps the training subset that `fraction` and `per_class` ask for.
+/// `fixed` says that the images already have their split. Returns them in path order.
+pub(super) fn divide(params: &Params, images: Vec<Image>, fixed: bool) -> Result<Vec<Image>> {
+    let mut images = images;
+    if let Some(sample) = params.sample {
+        images = draw_sample(params, images, usize::try_from(sample)?)?;
+    }
+    if let (Some(fractions), false) = (params.split, fixed) {
+        assign_splits(params, &mut images, fractions)?;
+    }
+    images = keep_subset(params, images);
+    images.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(images)
+}
+
+/// Images by group, each group in the order of its draws. Files of equal content have equal draws; their paths break ties.
+fn groups<K: Ord>(seed: u64, purpose: &str, images: Vec<Image>, key: impl Fn(&Image) -> K) -> BTreeMap<K, Vec<Image>> {
+    let mut drawn: Vec<(u64, Image)> =
+        images.into_iter().map(|image| (Draws::new(seed, &image.id, 0, purpose).bits64(), image)).collect();
+    drawn.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.path.cmp(&y.path)));
+    let mut groups: BTreeMap<K, Vec<Image>> = BTreeMap::new();
+    for (_, image) in drawn {
+        groups.entry(key(&image)).or_default().push(image);
+    }
+    groups
+}
+
+fn draw_sample(params: &Params, images: Vec<Image>, sample: usize) -> Result<Vec<Image>> {
+    ensure!(sample <= images.len(), "`sample` is {sample}, but there are {} images", images.len());
+    let stratum = |image: &Image| params.stratify.then_some((image.label, image.split));
+    let groups = groups(params.seed, "sample", images, stratum);
+    let weights: Vec<f64> = groups.values().map(|group| group.len() as f64).collect();
+    let counts = largest_remainder(sample, &weights);
+    Ok(groups.into_values().zip(counts).flat_map(|(group, count)| group.into_iter().take(count)).collect())
+}
+
+fn assign_splits(params: &Params, images: &mut Vec<Image>, fractions: Fractions) -> Result<()> {
+    let weights = [fractions.train, fractions.val, fractions.test];
+    let groups = groups(params.seed, "split", std::mem::take(images), |image| params.stratify.then_some(image.label));
+    for mut group in groups.into_values() {
+        let mut rest = group.as_mut_slice();
+        for (split, count) in Split::ALL.into_iter().zip(largest_remainder(rest.len(), &weights)) {
+            let (now, later) = rest.split_at_mut(count);
+            now.iter_mut().for_each(|image| image.split = split);
+            rest = later;
+        }
+        images.append(&mut group);
+    }
+    for (split, weight) in Split::ALL.into_iter().zip(weights) {
+        let some = weight == 0.0 || images.iter().any(|image| image.split == split);
+        ensure!(some, "split: {weight} of {} images leaves none for {}", images.len(), split.name());
+    }
+    Ok(())
+}
+
+/// Prefixes of one order, so that smaller subsets are contained in larger ones. Rounding is by itself in every group:
+/// rounding all groups to one exact total would break that.
+fn keep_subset(params: &Params, images: Vec<Image>) -> Vec<Image> {
+    let (mut train, mut kept): (Vec<Image>, Vec<Image>) = images.into_iter().partition(|i| i.split == Split::Train);
+    if let Some(fraction) = params.fraction {
+        let part = |n: usize| ((n as f64 * fraction).round() as usize).clamp(1, n);
+        let groups = groups(params.seed, "subset", train, |image| params.stratify.then_some(image.label));
+        train = groups
+            .into_values()
+            .flat_map(|g| {
+                let n = part(g.len());
+                g.into_iter().take(n)
+            })
+            .collect();
+    }
+    if let Some(most) = params.per_class {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let groups = groups(params.seed, "subset", train, |image| image.label);
+        train = groups.into_values().flat_map(|group| group.into_iter().take(most)).collect();
+    }
+    kept.append(&mut train);
+    kept
+}
+
+/// `total` divided in proportion to `weights` into whole parts that sum to it: every share is rounded down, and what is left
+/// goes one each to the largest remainders, earlier parts first (Hamilton's method).
+fn largest_remainder(total: usize, weights: &[f64]) -> Vec<usize> {
+    let sum: f64 = weights.iter().sum();
+    // A share that is whole but for rounding errors (0.2 of 15) must count as whole.
+    let shares: Vec<f64> = weights.iter().map(|weight| total as f64 * weight / sum + 1e-9).collect();
+    let mut counts: Vec<usize> = shares.iter().map(|share| share.floor() as usize).collect();
+    let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] > 0.0).collect();
+    order.sort_by(|&a, &b| shares[b].fract().total_cmp(&shares[a].fract()).then(a.cmp(&b)));
+    let left = total.saturating_sub(counts.iter().sum());
+    order.into_iter().cycle().take(left).for_each(|i| counts[i] += 1);
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn params() -> Params {
+        serde_json::from_value(serde_json::json!({ "image_folder": "x" })).unwrap()
+    }
+
+    fn images(labels: &[u32]) -> Vec<Image> {
+        let image = |(i, &label): (usize, &u32)| Image {
+            id: format!("{:032x}", i * 7919),
+            path: format!("{label}/{i:04}.png"),
+            label,
+            split: Split::Train,
+        };
+        labels.iter().enumerate().map(image).collect()
+    }
+
+    fn count(images: &[Image], split: Split, label: u32) -> usize {
+        images.iter().filter(|i| i.split == split && i.label == label).count()
+    }
+
+    #[test]
+    fn remainders_go_to_the_largest() {
+        assert_eq!(largest_remainder(10, &[0.6, 0.2, 0.2]), [6, 2, 2]);
+        assert_eq!(largest_remainder(15, &[0.6, 0.2, 0.2]), [9, 3, 3]);
+        assert_eq!(largest_remainder(3, &[0.6, 0.2, 0.2]), [2, 1, 0]);
+        assert_eq!(largest_remainder(7, &[0.5, 0.0, 0.5]), [4, 0, 3]);
+        assert_eq!(largest_remainder(1, &[0.5, 0.25, 0.25]), [1, 0, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_exact_and_every_share_within_one(total in 0usize..5000, weights in prop::collection::vec(0.01f64..1.0, 1..6)) {
+            let counts = largest_remainder(total, &weights);
+            prop_assert_eq!(counts.iter().sum::<usize>(), total);
+            let sum: f64 = weights.iter().sum();
+            for (count, weight) in counts.iter().zip(&weights) {
+                prop_assert!((*count as f64 - total as f64 * weight / sum).abs() < 1.0 + 1e-6);
+            }
+        }
+
+        #[test]
+        fn divisions_do_not_depend_on_the_order_of_files(
+            labels in prop::collection::vec(0u32..4, 20..120), seed: u64, shuffle: u64, stratify: bool, sampled: bool,
+        ) {
+            let mut params = Params { seed, stratify, ..params() };
+            params.split = Some(Fractions { train: 0.6, val: 0.2, test: 0.2 });
+            params.sample = sampled.then_some(17);
+            let images = images(&labels);
+            let mut shuffled = images.clone();
+            Draws::new(shuffle, "", 0, "shuffle").shuffle(&mut shuffled);
+            let divided = divide(&params, images, false).unwrap();
+            prop_assert_eq!(divided.len(), params.sample.map_or(labels.len(), |n| n as usize));
+            prop_assert_eq!(divided, divide(&params, shuffled, false).unwrap());
+        }
+
+        #[test]
+        fn stratified_splits_keep_the_proportions(labels in prop::collection::vec(0u32..3, 40..200), seed: u64) {
+            let mut params = Params { seed, ..params() };
+            params.split = Some(Fractions { train: 0.5, val: 0.25, test: 0.25 });
+            let divided = divide(&params, images(&labels), false).unwrap();
+            for label in 0..3 {
+                let n = labels.iter().filter(|l| **l == label).count();
+                for (split, weight) in [(Split::Train, 0.5), (Split::Val, 0.25), (Split::Test, 0.25)] {
+                    prop_assert!((count(&divided, split, label) as f64 - n as f64 * weight).abs() < 1.0);
+                }
+            }
+        }
+
+        #[test]
+        fn smaller_subsets_are_contained_in_larger(
+            labels in prop::collection::vec(0u32..3, 10..150), seed: u64, a in 0.01f64..1.0, b in 0.01f64..1.0, stratify: bool,
+        ) {
+            let kept = |fraction, per_class| {
+                let params = Params { seed, stratify, fraction, per_class, ..params() };
+                let images = divide(&params, images(&labels), true).unwrap();
+                images.into_iter().map(|i| i.path).collect::<BTreeSet<_>>()
+            };
+            prop_assert!(kept(Some(a.min(b)), None).is_subset(&kept(Some(a.max(b)), None)));
+            let (few, more) = ((a * 20.0) as u64 + 1, (b * 20.0) as u64 + 1);
+            prop_assert!(kept(None, Some(few.min(more))).is_subset(&kept(None, Some(few.max(more)))));
+            prop_assert_eq!(kept(Some(1.0), None).len(), labels.len());
+        }
+    }
+
+    #[test]
+    fn subsets_leave_val_and_test_alone() {
+        let mut params = params();
+        params.split = Some(Fractions { train: 0.6, val: 0.2, test: 0.2 });
+        let labels = [0, 1].repeat(50);
+        let whole = divide(&params, images(&labels), false).unwrap();
+        params.fraction = Some(0.1);
+        let part = divide(&params, images(&labels), false).unwrap();
+        let held_out =
+            |images: &[Image]| images.iter().filter(|i| i.split != Split::Train).cloned().collect::<Vec<_>>();
+        assert_eq!(held_out(&whole), held_out(&part));
+        assert_eq!((count(&part, Split::Train, 0), count(&part, Split::Train, 1)), (3, 3));
+    }
+
+    #[test]
+    fn equal_contents_are_neighbours_and_paths_break_their_ties() {
+        let mut twins = images(&[0; 10]);
+        twins.iter_mut().for_each(|image| image.id = "same".into());
+        let params = Params { fraction: Some(0.3), ..params() };
+        let kept = divide(&params, twins, true).unwrap();
+        assert_eq!(
+            kept.iter().map(|i| i.path.as_str()).collect::<Vec<_>>(),
+            ["0/0000.png", "0/0001.png", "0/0002.png"]
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! `extract_features`: runs a frozen backbone in evaluation mode, once an image and view.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use thawline::{
+    artifact::Views,
+    backbones::Block,
+    protocol::{Answer, Outcome},
+    stages::extract_features::Work,
+};
+
+use crate::{
+    nn::{BATCH, Extractor, Network},
+    task::{Stopped, Task},
+};
+
+pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
+    let views = Views::open(task.input("views")?)?;
+    let weights = task.sources.get("weights").map(PathBuf::as_path);
+    let network = Network::open(work, weights)?;
+    let cut = network.cut(work)?;
+    let extractor = Extractor::new(&network, cut, work.pooling, work.normalization, BATCH)?;
+    let features = extractor.features(&views, |done, total| match task.link.progress(done, total) {
+        Answer::Continue => Ok(()),
+        Answer::Checkpoint | Answer::Stop => Err(Stopped.into()),
+    })?;
+    features.write(&task.out)?;
+    Ok(Outcome {
+        images_seen: views.images as u64,
+        total_parameters: network.backbone().blocks[..=cut].iter().map(Block::parameters).sum(),
+        ..Outcome::default()
+    })
+}
