@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! coordinator                      worker
-//!   Manifest            ->
-//!                       <-   locked            (it holds the node's lock)
+//!   [Manifest, ...]     ->
+//!                       <-   locked            (it holds the node's lock; once a node)
 //!   continue | stop     ->                     (stop: another coordinator finished it meanwhile)
-//!                       <-   log, progress, epoch ...
-//!   continue | checkpoint | stop  ->           (after every progress and epoch)
-//!                       <-   done | failed | corrupt | stopped
+//!                       <-   log, progress, epochs ...
+//!   continue | checkpoint | stop  ->           (after every progress and epochs)
+//!                       <-   done | failed | corrupt | stopped   (once a node)
 //!   continue            ->                     (after done: the artifact is committed, the lock may go)
 //! ```
+//!
+//! A worker gets one node at a time, or a pack: nodes of one kind that it computes side by side.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -37,7 +39,15 @@ pub struct Input {
     pub path: PathBuf,
 }
 
-/// From the worker.
+/// From the worker: about the node at this place in the list of manifests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    pub member: usize,
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// What a worker says of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Report {
@@ -49,7 +59,10 @@ pub enum Report {
         done: u64,
         total: u64,
     },
-    Epoch(Epoch),
+    /// An epoch of each of these members of the pack.
+    Epochs {
+        epochs: Vec<(usize, Epoch)>,
+    },
     /// `dir/out` is complete, sealed, and has this digest.
     Done {
         digest: String,

@@ -16,6 +16,7 @@ use super::{
     experiment::{self, Arms},
     git,
     interrupt::Interrupts,
+    packs::Packs,
     pool::{Assignment, Message, Pool},
     rows,
     scheduler::{Scheduler, State},
@@ -25,7 +26,7 @@ use crate::{
         Plan, TrialId,
         sources::{DiskSources, Seen},
     },
-    protocol::{Answer, Epoch, Input, Manifest, Report},
+    protocol::{self, Answer, Epoch, Input, Manifest, Report},
     spec::{Experiment, Goal},
     store::{
         NodeRecord, Store,
@@ -87,6 +88,7 @@ pub fn run(
         on_event,
         started: Instant::now(),
         scored_by: HashMap::new(),
+        packs: Packs::default(),
         stopping: None,
     };
     let outcome = coordinator.drive(&mut arms, &messages, trials);
@@ -147,6 +149,7 @@ struct Coordinator<'a> {
     /// Which trials a node scores.
     scored_by: HashMap<NodeIndex, Vec<TrialId>>,
     mean_seconds: BTreeMap<String, f64>,
+    packs: Packs,
     /// The status to end with, once no new node is to start.
     stopping: Option<&'static str>,
 }
@@ -279,16 +282,21 @@ impl Coordinator<'_> {
             return Ok(());
         }
         loop {
-            let fits = |&node: &NodeIndex| self.pool.has_room(self.plan.node(node).threads);
+            let fits = |&node: &NodeIndex| self.pool.room(self.plan.node(node).threads) > 0;
             let Some(node) = self.scheduler.ready().find(fits) else { return Ok(()) };
-            let manifest = self.manifest(node)?;
-            let planned = self.plan.node(node);
-            let node_run = self.store.begin_node_run(self.run, &manifest.key, planned.kind.name, &planned.label)?;
-            let assignment =
-                Assignment { node, key: manifest.key.clone(), node_run, threads: planned.threads, locked: false };
-            self.pool.assign(assignment, &manifest)?;
-            self.scheduler.started(&self.plan, node);
-            self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key });
+            let threads = self.plan.node(node).threads;
+            let pack = self.packs.gather(&self.plan, &self.scheduler, node, self.pool.room(threads));
+            let (mut assignments, mut manifests) = (Vec::new(), Vec::new());
+            for node in pack {
+                let manifest = self.manifest(node)?;
+                let planned = self.plan.node(node);
+                let node_run = self.store.begin_node_run(self.run, &manifest.key, planned.kind.name, &planned.label)?;
+                assignments.push(Assignment { node, key: manifest.key.clone(), node_run, locked: false });
+                self.scheduler.started(&self.plan, node);
+                self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key.clone() });
+                manifests.push(manifest);
+            }
+            self.pool.assign(assignments, &manifests, threads)?;
         }
     }
 
@@ -323,26 +331,29 @@ impl Coordinator<'_> {
                 self.emit(Event::Stopping { running: self.pool.running() });
             }
             Message::Gone { worker } => {
-                let Some((assignment, reason)) = self.pool.bury(worker) else { return Ok(()) };
-                if self.stopping == Some("interrupted") {
-                    return self.stopped(&assignment);
+                let Some((pack, reason)) = self.pool.bury(worker) else { return Ok(()) };
+                // Which of a pack it was is not known: all but a lone node get another chance, in halves.
+                if self.stopping == Some("interrupted") || pack.len() > 1 {
+                    self.packs.halve(pack.iter().map(|assignment| assignment.node));
+                    return pack.iter().try_for_each(|assignment| self.stopped(assignment));
                 }
-                self.fail(&assignment, reason)?;
+                pack.iter().try_for_each(|assignment| self.fail(assignment, reason.clone()))?;
             }
-            Message::Report { worker, report } => {
-                let Some(assignment) = self.pool.assignment(worker).cloned() else { return Ok(()) };
-                self.report(worker, assignment, report)?;
+            Message::Said { worker, message } => {
+                let protocol::Message { member, report } = message;
+                let Some(assignment) = self.pool.assignment(worker, member).cloned() else { return Ok(()) };
+                self.report(worker, member, assignment, report)?;
             }
         }
         Ok(())
     }
 
-    fn report(&mut self, worker: usize, assignment: Assignment, report: Report) -> Result<()> {
+    fn report(&mut self, worker: usize, member: usize, assignment: Assignment, report: Report) -> Result<()> {
         let label = self.plan.node(assignment.node).label.clone();
         let key = assignment.key.clone();
         match report {
             Report::Locked => {
-                self.pool.set_locked(worker);
+                self.pool.set_locked(worker, member);
                 let there = !self.options.force && self.store.node(&key)?.is_some();
                 let stop = there || self.stopping.is_some();
                 self.pool.answer(worker, if stop { Answer::Stop } else { Answer::Continue });
@@ -353,15 +364,19 @@ impl Coordinator<'_> {
                 self.pool.answer(worker, answer);
                 self.emit(Event::NodeProgress { label, key, done, total });
             }
-            Report::Epoch(epoch) => {
-                self.store.record_epoch(&key, &epoch)?;
-                self.store.node_run_epoch(assignment.node_run, epoch.epoch, epoch.epochs)?;
+            Report::Epochs { epochs } => {
+                let of = |(member, epoch)| Some((self.pool.assignment(worker, member)?.clone(), epoch));
+                let epochs: Vec<(Assignment, Epoch)> = epochs.into_iter().filter_map(of).collect();
+                self.store.record_epochs(epochs.iter().map(|(a, epoch)| (a.key.as_str(), a.node_run, epoch)))?;
                 let answer = if self.stopping.is_some() { Answer::Checkpoint } else { Answer::Continue };
                 self.pool.answer(worker, answer);
-                let Epoch { epoch, epochs, metrics } = epoch;
-                let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-                self.log(&key, &format!("epoch {epoch}/{epochs}  {}", figures.join("  ")))?;
-                self.emit(Event::Epoch { label, key, epoch, epochs, metrics });
+                for (assignment, Epoch { epoch, epochs, metrics }) in epochs {
+                    let figures: Vec<String> =
+                        metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+                    self.log(&assignment.key, &format!("epoch {epoch}/{epochs}  {}", figures.join("  ")))?;
+                    let label = self.plan.node(assignment.node).label.clone();
+                    self.emit(Event::Epoch { label, key: assignment.key, epoch, epochs, metrics });
+                }
             }
             Report::Done { digest, bytes, outcome, usage } => {
                 let planned = self.plan.node(assignment.node);
@@ -377,7 +392,7 @@ impl Coordinator<'_> {
                 };
                 self.store.commit_node(self.run, &record, &self.store.work_dir(&key).join("out"))?;
                 self.pool.answer(worker, Answer::Continue);
-                self.pool.release(worker);
+                self.pool.release(worker, member);
                 self.store.finish_node_run(assignment.node_run, "done", None)?;
                 for note in &record.outcome.notes {
                     self.log(&key, note)?;
@@ -389,11 +404,11 @@ impl Coordinator<'_> {
                 self.store.update_run(self.run, self.scheduler.progress(), Some(self.eta()))?;
             }
             Report::Failed { error } => {
-                self.pool.release(worker);
+                self.pool.release(worker, member);
                 self.fail(&assignment, error)?;
             }
             Report::Corrupt { digest } => {
-                self.pool.release(worker);
+                self.pool.release(worker, member);
                 self.store.finish_node_run(assignment.node_run, "stopped", Some("an input was broken"))?;
                 self.scheduler.corrupt(&self.plan, self.store, assignment.node, &digest)?;
                 // Broken artifacts are announced in `advance`, which runs only when something has settled.
@@ -402,7 +417,7 @@ impl Coordinator<'_> {
                 }
             }
             Report::Stopped => {
-                self.pool.release(worker);
+                self.pool.release(worker, member);
                 match self.store.node(&key)? {
                     Some(record) if self.stopping.is_none() => {
                         self.store.finish_node_run(assignment.node_run, "done", None)?;

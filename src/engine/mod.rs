@@ -1,6 +1,6 @@
 //! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing.
 //!
-//! `scheduler` decides what may run (states of nodes, no processes), `pool` owns the processes, `experiment` knows arms,
+//! `scheduler` decides what may run (states of nodes, no processes), `packs` what runs side by side, `pool` owns the processes, `experiment` knows arms,
 //! searches and selections, `coordinator` is the loop that joins them.
 
 mod coordinator;
@@ -9,6 +9,7 @@ mod experiment;
 pub mod explain;
 pub mod git;
 mod interrupt;
+mod packs;
 pub mod pool;
 pub mod rows;
 pub mod scheduler;

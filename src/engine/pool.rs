@@ -11,14 +11,14 @@ use std::{
 use anyhow::{Context, Result};
 use petgraph::graph::NodeIndex;
 
-use crate::protocol::{Answer, Manifest, Reply, Report};
+use crate::protocol::{self, Answer, Manifest, Reply};
 
 /// What reaches the coordinator's loop.
 #[derive(Debug)]
 pub enum Message {
-    Report {
+    Said {
         worker: usize,
-        report: Report,
+        message: protocol::Message,
     },
     /// The worker's output ended.
     Gone {
@@ -27,14 +27,13 @@ pub enum Message {
     Interrupt,
 }
 
-/// What a worker is busy with.
+/// A node that a worker is busy with.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     pub node: NodeIndex,
     pub key: String,
     pub node_run: i64,
-    pub threads: usize,
-    /// Whether it holds the node's lock; until then it waits for another coordinator and listens to nobody.
+    /// Whether the worker holds the node's lock; until then it waits for another coordinator and listens to nobody.
     pub locked: bool,
 }
 
@@ -42,7 +41,8 @@ struct Worker {
     child: Child,
     stdin: ChildStdin,
     threads: usize,
-    assignment: Option<Assignment>,
+    /// By place in the pack; `None` once it is settled. Empty: the worker is idle.
+    pack: Vec<Option<Assignment>>,
     stderr: PathBuf,
 }
 
@@ -72,49 +72,55 @@ impl Pool {
         Ok(Pool { workers: Vec::new(), program: program()?, log: log.to_path_buf(), jobs, messages })
     }
 
-    fn busy(&self) -> impl Iterator<Item = &Assignment> {
-        self.workers.iter().flatten().filter_map(|w| w.assignment.as_ref())
+    fn busy(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().flatten().filter(|worker| worker.is_busy())
     }
 
+    /// Nodes under way.
     pub fn running(&self) -> usize {
-        self.busy().count()
+        self.busy().map(|worker| worker.pack.iter().flatten().count()).sum()
     }
 
-    /// Whether a node of so many threads may start now. One always may when nothing runs.
-    pub fn has_room(&self, threads: usize) -> bool {
-        let used: usize = self.busy().map(|a| a.threads).sum();
-        used == 0 || used + threads <= self.jobs
+    /// Workers of so many threads that may start now. One always may when nothing runs.
+    pub fn room(&self, threads: usize) -> usize {
+        let used: usize = self.busy().map(|worker| worker.threads).sum();
+        let free = self.jobs.saturating_sub(used) / threads.max(1);
+        if used == 0 { free.max(1) } else { free }
     }
 
-    pub fn assignment(&self, worker: usize) -> Option<&Assignment> {
-        self.workers.get(worker)?.as_ref()?.assignment.as_ref()
+    pub fn assignment(&self, worker: usize, member: usize) -> Option<&Assignment> {
+        self.workers.get(worker)?.as_ref()?.pack.get(member)?.as_ref()
     }
 
-    pub fn set_locked(&mut self, worker: usize) {
-        if let Some(assignment) =
-            self.workers.get_mut(worker).and_then(Option::as_mut).and_then(|w| w.assignment.as_mut())
-        {
+    pub fn set_locked(&mut self, worker: usize, member: usize) {
+        let worker = self.workers.get_mut(worker).and_then(Option::as_mut);
+        if let Some(Some(assignment)) = worker.and_then(|worker| worker.pack.get_mut(member)) {
             assignment.locked = true;
         }
     }
 
-    /// Takes the worker's assignment: it is idle again.
-    pub fn release(&mut self, worker: usize) -> Option<Assignment> {
-        self.workers.get_mut(worker)?.as_mut()?.assignment.take()
+    /// Takes a settled node off the worker; with the last of its pack it is idle again.
+    pub fn release(&mut self, worker: usize, member: usize) {
+        let Some(worker) = self.workers.get_mut(worker).and_then(Option::as_mut) else { return };
+        if let Some(assignment) = worker.pack.get_mut(member) {
+            *assignment = None;
+        }
+        if !worker.pack.iter().any(Option::is_some) {
+            worker.pack.clear();
+        }
     }
 
-    /// Gives a node to an idle worker of as many threads, started if need be.
-    pub fn assign(&mut self, assignment: Assignment, manifest: &Manifest) -> Result<()> {
-        let threads = assignment.threads;
-        let idle = |w: &Option<Worker>| w.as_ref().is_some_and(|w| w.assignment.is_none() && w.threads == threads);
+    /// Gives a node, or a pack, to an idle worker of so many threads, started if need be.
+    pub fn assign(&mut self, pack: Vec<Assignment>, manifests: &[Manifest], threads: usize) -> Result<()> {
+        let idle = |w: &Option<Worker>| w.as_ref().is_some_and(|w| !w.is_busy() && w.threads == threads);
         let at = match self.workers.iter().position(idle) {
             Some(at) => at,
             None => self.start(threads)?,
         };
         let worker = self.workers[at].as_mut().context("the worker just found")?;
-        worker.assignment = Some(assignment);
+        worker.pack = pack.into_iter().map(Some).collect();
         // A worker that is gone says so through its ended output.
-        let _ = send(&mut worker.stdin, manifest);
+        let _ = send(&mut worker.stdin, &manifests);
         Ok(())
     }
 
@@ -128,7 +134,7 @@ impl Pool {
     fn start(&mut self, threads: usize) -> Result<usize> {
         // Idle workers of another thread count would only hold memory.
         for slot in &mut self.workers {
-            if slot.as_ref().is_some_and(|w| w.assignment.is_none()) {
+            if slot.as_ref().is_some_and(|w| !w.is_busy()) {
                 *slot = None;
             }
         }
@@ -154,31 +160,32 @@ impl Pool {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 // A line that is no report comes from a library that prints; the worker's own are all JSON.
-                let Ok(report) = serde_json::from_str(&line) else { continue };
-                if messages.send(Message::Report { worker: at, report }).is_err() {
+                let Ok(message) = serde_json::from_str(&line) else { continue };
+                if messages.send(Message::Said { worker: at, message }).is_err() {
                     return;
                 }
             }
             let _ = messages.send(Message::Gone { worker: at });
         });
-        self.workers.push(Some(Worker { child, stdin, threads, assignment: None, stderr }));
+        self.workers.push(Some(Worker { child, stdin, threads, pack: Vec::new(), stderr }));
         Ok(at)
     }
 
-    /// Buries a worker whose output ended. What it was busy with, and why it died.
-    pub fn bury(&mut self, worker: usize) -> Option<(Assignment, String)> {
+    /// Buries a worker whose output ended. What it was busy with, and why it died; `None` if it was idle.
+    pub fn bury(&mut self, worker: usize) -> Option<(Vec<Assignment>, String)> {
         let mut dead = self.workers.get_mut(worker)?.take()?;
         let status = dead.child.wait().ok();
         let last = std::fs::read_to_string(&dead.stderr).unwrap_or_default();
         let last: Vec<&str> = last.lines().rev().take(3).collect();
         let reason = describe(status, &last.into_iter().rev().collect::<Vec<_>>().join("; "));
-        dead.assignment.take().map(|assignment| (assignment, reason))
+        let pack: Vec<Assignment> = dead.pack.drain(..).flatten().collect();
+        (!pack.is_empty()).then_some((pack, reason))
     }
 
     /// Kills the workers that wait for a lock.
     pub fn kill_waiting(&mut self) {
         for worker in self.workers.iter_mut().flatten() {
-            if worker.assignment.as_ref().is_some_and(|a| !a.locked) {
+            if worker.pack.iter().flatten().any(|assignment| !assignment.locked) {
                 let _ = worker.child.kill();
             }
         }
@@ -189,6 +196,12 @@ impl Pool {
         for worker in self.workers.iter_mut().flatten() {
             let _ = worker.child.kill();
         }
+    }
+}
+
+impl Worker {
+    fn is_busy(&self) -> bool {
+        !self.pack.is_empty()
     }
 }
 

@@ -1,7 +1,11 @@
 //! Lowering: the stages of one configuration at one seed become nodes. Demand-driven from its `evaluate` stages, so what
 //! nothing scores is never planned, and what only the test half needs is not planned before its selection.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use petgraph::graph::NodeIndex;
@@ -30,15 +34,53 @@ pub fn evaluations(
     split: Split,
     sources: &mut dyn Sources,
 ) -> Result<Vec<Evaluation>> {
+    let shared = match plan.shared.take() {
+        Some((of, shared)) if Arc::ptr_eq(&of, &configuration.resolved) => shared,
+        Some((of, shared)) => shared.carried(&of, &configuration.resolved),
+        None => Shared::default(),
+    };
     let resolved = Arc::clone(&configuration.resolved);
-    let mut lowering = Lowering { plan, resolved: &resolved, seed, sources, models: BTreeMap::new() };
+    let mut lowering = Lowering { plan, resolved: &resolved, seed, sources, shared, models: BTreeMap::new() };
     let mut out = Vec::new();
     for (name, stage) in &resolved.stages {
         if let Stage::Evaluate(params) = stage {
             out.push(lowering.evaluate(name, params, split)?);
         }
     }
+    let shared = lowering.shared;
+    plan.shared = Some((resolved, shared));
     Ok(out)
+}
+
+/// Nodes of one configuration that all its seeds share, and the next configuration too where it agrees: lowering thousands
+/// of trials does not make them again.
+#[derive(Debug, Default)]
+pub struct Shared {
+    datasets: HashMap<String, NodeIndex>,
+    views: HashMap<(String, Split, Option<u32>), NodeIndex>,
+    /// By stage and views.
+    features: HashMap<(String, NodeIndex), NodeIndex>,
+}
+
+impl Shared {
+    /// What is left when the stages are those of `now`: a node stays while its stage and all below it are the same.
+    fn carried(mut self, then: &Resolved, now: &Resolved) -> Shared {
+        let mut same: HashMap<String, bool> = HashMap::new();
+        for (name, stage) in &now.stages {
+            let below = match stage {
+                Stage::Augment(params) => Some(&params.images),
+                Stage::ExtractFeatures(params) => Some(&params.images),
+                _ => None,
+            };
+            let below = below.is_none_or(|below| same.get(below).copied().unwrap_or(false));
+            same.insert(name.clone(), below && then.stage(name) == Some(stage));
+        }
+        let kept = |name: &str| same.get(name).copied().unwrap_or(false);
+        self.datasets.retain(|name, _| kept(name));
+        self.views.retain(|(name, ..), _| kept(name));
+        self.features.retain(|(name, _), _| kept(name));
+        self
+    }
 }
 
 /// A model-making stage, lowered.
@@ -59,6 +101,7 @@ struct Lowering<'a> {
     resolved: &'a Resolved,
     seed: u64,
     sources: &'a mut dyn Sources,
+    shared: Shared,
     models: BTreeMap<String, ModelNode>,
 }
 
@@ -105,10 +148,15 @@ impl Lowering<'_> {
     }
 
     fn dataset(&mut self, name: &str) -> Result<NodeIndex> {
+        if let Some(&made) = self.shared.datasets.get(name) {
+            return Ok(made);
+        }
         let Stage::Dataset(params) = self.stage(name)?.clone() else { bail!("`{name}` is not a dataset") };
         let files = self.sources.dataset(&params)?;
         let extra = Extra { sources: files.paths, source_digest: Some(files.digest), ..Extra::default() };
-        self.add("dataset", name.to_string(), &params, extra, Vec::new())
+        let made = self.add("dataset", name.to_string(), &params, extra, Vec::new())?;
+        self.shared.datasets.insert(name.to_string(), made);
+        Ok(made)
     }
 
     /// The dataset under an `augment` stage.
@@ -119,6 +167,10 @@ impl Lowering<'_> {
 
     /// One split under the evaluation transform, or training view `view`.
     fn views(&mut self, name: &str, split: Split, view: Option<u32>) -> Result<NodeIndex> {
+        let asked = (name.to_string(), split, view);
+        if let Some(&made) = self.shared.views.get(&asked) {
+            return Ok(made);
+        }
         let params = self.augment(name)?.clone();
         let training = view.is_some() && !params.train.is_empty();
         let listed = if training { &params.train } else { &params.eval };
@@ -137,7 +189,9 @@ impl Lowering<'_> {
         let sources = root.map(|root| ("root".to_string(), root)).into_iter().collect();
         let which = work.view.map_or(split.name().to_string(), |view| format!("{}.{view}", split.name()));
         let extra = Extra { sources, ..Extra::default() };
-        self.add("augment", format!("{name}[{which}]"), &work, extra, vec![("dataset".into(), dataset)])
+        let made = self.add("augment", format!("{name}[{which}]"), &work, extra, vec![("dataset".into(), dataset)])?;
+        self.shared.views.insert(asked, made);
+        Ok(made)
     }
 
     /// `views` for every view that epochs `first..first + epochs` read, by view.
@@ -154,16 +208,17 @@ impl Lowering<'_> {
         weights: Option<&PathBuf>,
         views: NodeIndex,
     ) -> Result<NodeIndex> {
+        let asked = (name.to_string(), views);
+        if let Some(&made) = self.shared.features.get(&asked) {
+            return Ok(made);
+        }
         let of = &self.plan.node(views).label;
         let which = of.find('[').map_or("", |at| &of[at..]).to_string();
         let work: &extract_features::Work = spec;
-        self.add(
-            "extract_features",
-            format!("{name}{which}"),
-            work,
-            weights_extra(weights),
-            vec![("views".into(), views)],
-        )
+        let inputs = vec![("views".into(), views)];
+        let made = self.add("extract_features", format!("{name}{which}"), work, weights_extra(weights), inputs)?;
+        self.shared.features.insert(asked, made);
+        Ok(made)
     }
 
     /// The frozen part that `choice` describes, and where its checkpoint lies.

@@ -77,6 +77,8 @@ pub struct Plan {
     graph: DiGraph<Node, String>,
     by_recipe: HashMap<blake3::Hash, NodeIndex>,
     trials: Vec<Trial>,
+    /// What the configuration lowered last has in common at all its seeds.
+    shared: Option<(Arc<Resolved>, lower::Shared)>,
 }
 
 impl Plan {
@@ -165,3 +167,6 @@ impl Plan {
         seen.into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,18 @@ registry! {
     evaluate: Evaluate, Scores, bitwise false, seeded false, "scores a model on validation, and on test once it is selected";
 }
 
+/// The kind whose nodes run side by side.
+pub const PACKED: &str = "train_head";
+
+/// Nodes of equal keys, seeds and inputs may run side by side in one worker, with the bits that each has alone.
+pub fn pack_key(kind: &str, work: &serde_json::Value) -> Option<String> {
+    if kind != PACKED {
+        return None;
+    }
+    let work: train_head::Work = serde_json::from_value(work.clone()).ok()?;
+    work.pack_key()
+}
+
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|k| k.name == name)

@@ -90,6 +90,17 @@ impl Optimizer {
         self
     }
 
+    /// The rule without what may differ between heads that train side by side.
+    pub fn without_scalars(mut self) -> Optimizer {
+        match &mut self {
+            Optimizer::Sgd { lr, momentum, weight_decay, .. } => (*lr, *momentum, *weight_decay) = (None, 0.0, 0.0),
+            Optimizer::Adam { lr, weight_decay, .. } | Optimizer::Adamw { lr, weight_decay, .. } => {
+                (*lr, *weight_decay) = (None, 0.0);
+            }
+        }
+        self
+    }
+
     pub fn weight_decay(&self) -> f64 {
         match self {
             Optimizer::Sgd { weight_decay, .. }

@@ -74,3 +74,12 @@ pub struct Work {
     /// What made the features; goes into the model.
     pub backbone: BackboneSpec,
 }
+
+impl Work {
+    /// Equal for heads that train as columns of one product: linear ones that differ only in the scalars of their optimiser.
+    pub fn pack_key(&self) -> Option<String> {
+        let mut shared = self.clone();
+        shared.training.optimizer = shared.training.optimizer.without_scalars();
+        self.training.hidden.is_empty().then(|| serde_json::to_string(&shared).unwrap_or_default())
+    }
+}

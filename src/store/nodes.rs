@@ -145,12 +145,16 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Keeps one epoch's figures.
-    pub fn record_epoch(&mut self, key: &str, epoch: &Epoch) -> Result<()> {
+    /// Keeps the figures of epochs, of the nodes with these keys, and how far their attempts (`node_runs`) are.
+    pub fn record_epochs<'a>(&mut self, epochs: impl Iterator<Item = (&'a str, i64, &'a Epoch)>) -> Result<()> {
         self.write(|db| {
             let mut insert = db.prepare_cached("INSERT OR REPLACE INTO epochs VALUES(?1, ?2, ?3, ?4)")?;
-            for (metric, value) in &epoch.metrics {
-                insert.execute(params![key, epoch.epoch, metric, value])?;
+            let mut advance = db.prepare_cached("UPDATE node_runs SET epoch = ?2, epochs = ?3 WHERE id = ?1")?;
+            for (key, node_run, epoch) in epochs {
+                for (metric, value) in &epoch.metrics {
+                    insert.execute(params![key, epoch.epoch, metric, value])?;
+                }
+                advance.execute(params![node_run, epoch.epoch, epoch.epochs])?;
             }
             Ok(())
         })

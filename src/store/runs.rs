@@ -286,14 +286,6 @@ impl Store {
         })
     }
 
-    pub fn node_run_epoch(&mut self, id: i64, epoch: u32, epochs: u32) -> Result<()> {
-        self.write(|db| {
-            db.prepare_cached("UPDATE node_runs SET epoch = ?2, epochs = ?3 WHERE id = ?1")?
-                .execute(params![id, epoch, epochs])?;
-            Ok(())
-        })
-    }
-
     pub fn finish_node_run(&mut self, id: i64, status: &str, error: Option<&str>) -> Result<()> {
         self.write(|db| {
             db.prepare_cached("UPDATE node_runs SET status = ?2, error = ?3, finished = ?4 WHERE id = ?1")?

@@ -196,7 +196,7 @@ impl Nodes {
 
 /// What a project holds after one run that nothing disturbed.
 pub struct Undisturbed {
-    project: Project,
+    pub project: Project,
     pub metrics: BTreeMap<String, Map<String, Value>>,
     pub keys: BTreeSet<String>,
     pub digests: BTreeSet<String>,

@@ -6,15 +6,15 @@ use std::{
     io::{BufRead, Write},
     os::unix::fs::MetadataExt,
     panic::AssertUnwindSafe,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
-use serde_json::Value;
 use thawline::{
-    protocol::{Answer, Epoch, Manifest, Outcome, Reply, Report},
-    store::objects,
+    protocol::{Answer, Epoch, Manifest, Message, Outcome, Reply, Report},
+    stages::PACKED,
+    store::objects::{self, Measured},
 };
 
 use crate::{
@@ -27,19 +27,21 @@ use crate::{
 struct Line<'a> {
     input: &'a mut dyn BufRead,
     output: &'a mut dyn Write,
-    /// The coordinator is gone; the node stops at the next opportunity.
+    /// Places, among the manifests, of the nodes that run: a pack's members are numbered without those left out.
+    members: Vec<usize>,
+    /// The coordinator is gone; the nodes stop at the next opportunity.
     broken: bool,
 }
 
 impl Line<'_> {
-    fn say(&mut self, report: &Report) {
-        let sent = serde_json::to_writer(&mut *self.output, report).map_err(std::io::Error::from);
+    fn say(&mut self, member: usize, report: Report) {
+        let sent = serde_json::to_writer(&mut *self.output, &Message { member, report }).map_err(std::io::Error::from);
         let sent = sent.and_then(|()| self.output.write_all(b"\n")).and_then(|()| self.output.flush());
         self.broken |= sent.is_err();
     }
 
-    fn ask(&mut self, report: &Report) -> Answer {
-        self.say(report);
+    fn ask(&mut self, member: usize, report: Report) -> Answer {
+        self.say(member, report);
         let mut text = String::new();
         let read = if self.broken { Ok(0) } else { self.input.read_line(&mut text) };
         match (read, serde_json::from_str::<Reply>(&text)) {
@@ -50,26 +52,33 @@ impl Line<'_> {
             }
         }
     }
+
+    fn first(&self) -> usize {
+        self.members.first().copied().unwrap_or(0)
+    }
 }
 
 impl Link for Line<'_> {
     fn log(&mut self, line: &str) {
-        self.say(&Report::Log { line: line.to_string() });
+        self.say(self.first(), Report::Log { line: line.to_string() });
     }
 
     fn progress(&mut self, done: u64, total: u64) -> Answer {
-        self.ask(&Report::Progress { done, total })
+        self.ask(self.first(), Report::Progress { done, total })
     }
 
-    fn epoch(&mut self, epoch: &Epoch) -> Answer {
+    fn epochs(&mut self, epochs: Vec<(usize, Epoch)>) -> Answer {
         // JSON has no NaN; a figure that is not finite is left out of the curve.
-        let metrics =
-            epoch.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(k, v)| (k.clone(), *v)).collect();
-        self.ask(&Report::Epoch(Epoch { metrics, ..epoch.clone() }))
+        let named = |(at, mut epoch): (usize, Epoch)| {
+            epoch.metrics.retain(|_, value| value.is_finite());
+            (self.members[at], epoch)
+        };
+        let epochs = epochs.into_iter().map(named).collect();
+        self.ask(self.first(), Report::Epochs { epochs })
     }
 }
 
-/// Serves manifests from `input` until it ends. `threads` is only recorded: the caller has set it.
+/// Serves lists of manifests from `input` until it ends. `threads` is only recorded: the caller has set it.
 pub fn serve(input: &mut dyn BufRead, output: &mut dyn Write, threads: usize) -> Result<()> {
     let mut verified = HashMap::new();
     loop {
@@ -77,40 +86,58 @@ pub fn serve(input: &mut dyn BufRead, output: &mut dyn Write, threads: usize) ->
         if input.read_line(&mut text)? == 0 {
             return Ok(());
         }
-        let manifest: Manifest = serde_json::from_str(&text).context("reading a manifest")?;
-        let mut line = Line { input: &mut *input, output: &mut *output, broken: false };
-        node(&manifest, &mut line, threads, &mut verified)?;
+        let manifests: Vec<Manifest> = serde_json::from_str(&text).context("reading manifests")?;
+        let mut line = Line { input: &mut *input, output: &mut *output, members: Vec::new(), broken: false };
+        pack(&manifests, &mut line, threads, &mut verified)?;
         if line.broken {
             return Ok(());
         }
     }
 }
 
-/// Runs one node under its lock.
-fn node(manifest: &Manifest, line: &mut Line, threads: usize, verified: &mut HashMap<String, i64>) -> Result<()> {
-    let lock = lock(&manifest.dir)?;
-    if line.ask(&Report::Locked) != Answer::Continue {
-        line.say(&Report::Stopped);
+/// Runs nodes under their locks: one, or a pack.
+fn pack(manifests: &[Manifest], line: &mut Line, threads: usize, verified: &mut HashMap<String, i64>) -> Result<()> {
+    // Two packs that share nodes take the locks in one order, so that neither waits for the other forever.
+    let mut order: Vec<usize> = (0..manifests.len()).collect();
+    order.sort_by(|&a, &b| manifests[a].key.cmp(&manifests[b].key));
+    let mut locks = Vec::new();
+    for member in order {
+        let lock = lock(&manifests[member].dir)?;
+        if line.ask(member, Report::Locked) == Answer::Continue {
+            locks.push((member, lock));
+        } else {
+            line.say(member, Report::Stopped);
+        }
+    }
+    locks.sort_by_key(|(member, _)| *member);
+    line.members = locks.iter().map(|(member, _)| *member).collect();
+    let members: Vec<&Manifest> = line.members.iter().map(|&member| &manifests[member]).collect();
+    let Some(first) = members.first() else { return Ok(()) };
+    if let Some(broken) = first.inputs.iter().find(|input| !verify(&input.path, &input.digest, verified)) {
+        for member in line.members.clone() {
+            line.say(member, Report::Corrupt { digest: broken.digest.clone() });
+        }
         return Ok(());
     }
-    for input in &manifest.inputs {
-        if !verify(input.path.as_path(), &input.digest, verified) {
-            line.say(&Report::Corrupt { digest: input.digest.clone() });
-            return Ok(());
-        }
-    }
     let meter = Meter::start(threads);
-    match compute(manifest, line) {
-        Ok((outcome, measured)) => {
-            let report = Report::Done { digest: measured.digest, bytes: measured.bytes, outcome, usage: meter.stop() };
-            if line.ask(&report) == Answer::Continue {
-                std::fs::remove_dir_all(&manifest.dir).ok();
+    let results = compute(&members, line);
+    let usage = meter.stop(members.len());
+    for ((member, manifest), result) in line.members.clone().into_iter().zip(members).zip(results) {
+        let made = result.and_then(|outcome| {
+            let out = manifest.dir.join("out");
+            objects::seal(&out)?;
+            Ok((outcome, objects::measure(&out)?))
+        });
+        match made {
+            Ok((outcome, Measured { digest, bytes })) => {
+                if line.ask(member, Report::Done { digest, bytes, outcome, usage }) == Answer::Continue {
+                    std::fs::remove_dir_all(&manifest.dir).ok();
+                }
             }
+            Err(error) if error.is::<Stopped>() => line.say(member, Report::Stopped),
+            Err(error) => line.say(member, Report::Failed { error: format!("{error:#}") }),
         }
-        Err(error) if error.is::<Stopped>() => line.say(&Report::Stopped),
-        Err(error) => line.say(&Report::Failed { error: format!("{error:#}") }),
     }
-    drop(lock);
     Ok(())
 }
 
@@ -155,32 +182,49 @@ fn verify(path: &Path, digest: &str, verified: &mut HashMap<String, i64>) -> boo
     intact
 }
 
-fn compute(manifest: &Manifest, line: &mut Line) -> Result<(Outcome, objects::Measured)> {
-    let (out, checkpoint) = (manifest.dir.join("out"), manifest.dir.join("checkpoint"));
+/// What became of each node, in order.
+fn compute(members: &[&Manifest], line: &mut Line) -> Vec<Result<Outcome>> {
+    let all = |error: &dyn Fn() -> anyhow::Error| members.iter().map(|_| Err(error())).collect();
+    let outs = match members.iter().map(|manifest| prepare(&manifest.dir)).collect::<Result<Vec<_>>>() {
+        Ok(outs) => outs,
+        Err(error) => return all(&|| anyhow!("{error:#}")),
+    };
+    let first = members[0];
+    let mut task = Task {
+        inputs: first.inputs.iter().map(|input| (input.role.clone(), input.path.clone())).collect(),
+        sources: first.sources.clone(),
+        seed: first.seed,
+        out: outs[0].clone(),
+        checkpoint: first.dir.join("checkpoint"),
+        link: line,
+    };
+    // A panic is a bug, but it ends these nodes, not the night.
+    let run = AssertUnwindSafe(|| {
+        if members.len() > 1 || first.kind == PACKED {
+            let works = members.iter().map(|manifest| manifest.work.clone()).collect();
+            return stages::run_pack(&first.kind, works, &outs, &mut task);
+        }
+        Ok(vec![stages::run(&first.kind, first.work.clone(), &mut task)])
+    });
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(results)) => results,
+        Ok(Err(error)) if error.is::<Stopped>() => all(&|| Stopped.into()),
+        Ok(Err(error)) => all(&|| anyhow!("{error:#}")),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default();
+            all(&|| anyhow!("internal error in `{}`: {text}", first.kind))
+        }
+    }
+}
+
+/// An empty `out`, and a `checkpoint` that stays.
+fn prepare(dir: &Path) -> Result<PathBuf> {
+    let out = dir.join("out");
     if out.exists() {
         std::fs::remove_dir_all(&out)?;
     }
     std::fs::create_dir_all(&out)?;
-    std::fs::create_dir_all(&checkpoint)?;
-    let mut task = Task {
-        inputs: manifest.inputs.iter().map(|input| (input.role.clone(), input.path.clone())).collect(),
-        sources: manifest.sources.clone(),
-        seed: manifest.seed,
-        out: out.clone(),
-        checkpoint,
-        link: line,
-    };
-    let outcome = run_caught(&manifest.kind, manifest.work.clone(), &mut task)?;
-    objects::seal(&out)?;
-    Ok((outcome, objects::measure(&out)?))
-}
-
-/// A panic is a bug, but it ends one node, not the night.
-fn run_caught(kind: &str, work: Value, task: &mut Task) -> Result<Outcome> {
-    let run = AssertUnwindSafe(|| stages::run(kind, work, task));
-    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default();
-        bail!("internal error in `{kind}`: {text}")
-    })
+    std::fs::create_dir_all(dir.join("checkpoint"))?;
+    Ok(out)
 }

@@ -29,8 +29,8 @@ pub trait Link {
     fn log(&mut self, line: &str);
     /// Called between batches of work that cannot be resumed; `Answer::Stop` means give up now.
     fn progress(&mut self, done: u64, total: u64) -> Answer;
-    /// Called at the end of every epoch.
-    fn epoch(&mut self, epoch: &Epoch) -> Answer;
+    /// Called at the end of every epoch, for the members of the pack that trained it: (place in the pack, figures).
+    fn epochs(&mut self, epochs: Vec<(usize, Epoch)>) -> Answer;
 }
 
 /// The error of a run that was told to stop. Not a failure: the node is as it was, plus perhaps a checkpoint.
@@ -65,7 +65,7 @@ impl Task<'_> {
 pub mod recorder {
     use super::{Answer, Epoch, Link};
 
-    /// Remembers the curve, and asks for a checkpoint at the epoch of number `last`.
+    /// Remembers the curve of the first member, and asks for a checkpoint at the epoch of number `last`.
     #[derive(Default)]
     pub struct Recorder {
         pub curve: Vec<Epoch>,
@@ -82,9 +82,10 @@ pub mod recorder {
             Answer::Continue
         }
 
-        fn epoch(&mut self, epoch: &Epoch) -> Answer {
-            self.curve.push(epoch.clone());
-            if self.last == Some(epoch.epoch) { Answer::Checkpoint } else { Answer::Continue }
+        fn epochs(&mut self, epochs: Vec<(usize, Epoch)>) -> Answer {
+            let last = epochs.iter().any(|(_, epoch)| self.last == Some(epoch.epoch));
+            self.curve.extend(epochs.into_iter().filter(|(member, _)| *member == 0).map(|(_, epoch)| epoch));
+            if last { Answer::Checkpoint } else { Answer::Continue }
         }
     }
 }

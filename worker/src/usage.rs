@@ -37,10 +37,12 @@ impl Meter {
         Meter { start: Instant::now(), cpu: cpu_seconds(), threads }
     }
 
-    pub fn stop(&self) -> Usage {
+    /// The share of each of `members` that ran side by side: time is divided, memory was there for all.
+    pub fn stop(&self, members: usize) -> Usage {
+        let share = members.max(1) as f64;
         Usage {
-            wall: self.start.elapsed().as_secs_f64(),
-            cpu: cpu_seconds() - self.cpu,
+            wall: self.start.elapsed().as_secs_f64() / share,
+            cpu: (cpu_seconds() - self.cpu) / share,
             memory: peak_memory(),
             threads: self.threads,
         }

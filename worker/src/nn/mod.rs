@@ -22,7 +22,7 @@ mod train;
 
 pub use extractor::{BATCH, Extractor};
 pub use head::{Head, gather};
-pub use loss::{Score, Targets, class_weights};
+pub use loss::{Batch, Score, Targets, class_weights};
 pub use memory::keep_freed_memory;
 pub use network::{Network, classifier, from_data, to_data};
 pub use pack::HeadPack;

@@ -4,6 +4,8 @@
 //! is elementwise with a value a column. So a member's bits do not depend on its neighbours, and a lone head is a pack of
 //! one.
 
+use std::borrow::Borrow;
+
 use anyhow::{Context, Result, ensure};
 use tch::{Kind, Tensor, no_grad_guard};
 
@@ -68,16 +70,21 @@ impl HeadPack {
     ///
     /// # Errors
     /// When a rule is impossible or has no learning rate, the shapes or kinds differ, or there are more than fit.
-    pub fn new(heads: &[Head], rules: &[Optimizer], dropout: f64, clip_norm: Option<f64>) -> Result<HeadPack> {
+    pub fn new(
+        heads: &[impl Borrow<Head>],
+        rules: &[Optimizer],
+        dropout: f64,
+        clip_norm: Option<f64>,
+    ) -> Result<HeadPack> {
         let _guard = no_grad_guard();
-        let spec = heads.first().context("a pack has at least one head")?.spec.clone();
+        let spec = heads.first().context("a pack has at least one head")?.borrow().spec.clone();
         ensure!(heads.len() == rules.len(), "{} heads with {} optimisers", heads.len(), rules.len());
         ensure!(heads.len() <= HeadPack::capacity(&spec), "{} heads do not fit in a pack of {spec:?}", heads.len());
-        ensure!(heads.iter().all(|h| h.spec == spec), "the heads of a pack have one shape");
+        ensure!(heads.iter().all(|h| h.borrow().spec == spec), "the heads of a pack have one shape");
         for rule in rules {
             rule.check().map_err(anyhow::Error::msg)?;
             ensure!(rule.lr().is_some(), "the optimizer has no `lr`");
-            ensure!(shared_settings(rule) == shared_settings(&rules[0]), "the optimisers of a pack are of one kind");
+            ensure!(rule.without_scalars() == rules[0].without_scalars(), "the optimisers of a pack are of one kind");
         }
         let mut layers = Vec::new();
         let mut width_before = spec.inputs;
@@ -86,7 +93,7 @@ impl HeadPack {
             let mut weight = Tensor::f_zeros([width_before as i64, width as i64], (Kind::Float, tch::Device::Cpu))?;
             let mut bias = Tensor::f_zeros([width as i64], (Kind::Float, tch::Device::Cpu))?;
             for (member, head) in heads.iter().enumerate() {
-                let (w, b) = &head.layers[i];
+                let (w, b) = &head.borrow().layers[i];
                 let (start, length) = ((member * columns) as i64, columns as i64);
                 weight.f_narrow(0, 0, inputs as i64)?.f_narrow(1, start, length)?.f_copy_(&w.f_tr()?)?;
                 bias.f_narrow(0, start, length)?.f_copy_(b)?;
@@ -301,18 +308,6 @@ fn momentum(rule: &Optimizer) -> f64 {
         Optimizer::Sgd { momentum, .. } => *momentum,
         Optimizer::Adam { .. } | Optimizer::Adamw { .. } => 0.0,
     }
-}
-
-/// The rule without what may differ between the members of a pack.
-fn shared_settings(rule: &Optimizer) -> Optimizer {
-    let mut rule = *rule;
-    match &mut rule {
-        Optimizer::Sgd { lr, momentum, weight_decay, .. } => (*lr, *momentum, *weight_decay) = (None, 0.0, 0.0),
-        Optimizer::Adam { lr, weight_decay, .. } | Optimizer::Adamw { lr, weight_decay, .. } => {
-            (*lr, *weight_decay) = (None, 0.0);
-        }
-    }
-    rule
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ mod tests {
             if self.0 == 0 { Answer::Stop } else { Answer::Continue }
         }
 
-        fn epoch(&mut self, _epoch: &Epoch) -> Answer {
+        fn epochs(&mut self, _epochs: Vec<(usize, Epoch)>) -> Answer {
             Answer::Continue
         }
     }

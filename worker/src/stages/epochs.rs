@@ -37,7 +37,7 @@ pub fn metrics(train: &Score, val: Option<&Score>, lr: f64, epoch: u32) -> Resul
 /// # Errors
 /// [`Stopped`] when the answer is anything but to go on.
 pub fn report(task: &mut Task<'_>, epoch: u32, epochs: u32, metrics: &Metrics) -> Result<()> {
-    match task.link.epoch(&Epoch { epoch, epochs, metrics: metrics.clone() }) {
+    match task.link.epochs(vec![(0, Epoch { epoch, epochs, metrics: metrics.clone() })]) {
         Answer::Continue => Ok(()),
         Answer::Checkpoint | Answer::Stop => bail!(Stopped),
     }

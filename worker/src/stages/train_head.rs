@@ -1,28 +1,39 @@
 //! `train_head`: trains a linear or MLP head on features. The backbone never runs here.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
+use tch::Tensor;
 use thawline::{
     artifact::{
         Dataset, Features, Model, Split,
         model::{BackboneSpec, HeadSpec},
     },
     backbones::{self, Block},
-    protocol::Outcome,
+    protocol::{Answer, Epoch, Outcome},
     rng::Draws,
-    stages::{optimizer::Best, train_head::Work},
+    stages::{
+        optimizer::{Best, Metrics, Optimizer},
+        train_head::{Training, Work},
+    },
 };
 
 use super::epochs;
 use crate::{
-    nn::{Head, HeadPack, Score, Targets, checkpoint, class_weights, gather},
-    task::Task,
+    nn::{Batch, Head, HeadPack, Score, Targets, checkpoint, class_weights, gather},
+    task::{Stopped, Task},
 };
 
+/// Trains a pack: heads that [`Work::pack_key`] lets stand side by side, on the same batches. What became of each, in order; a
+/// head's bits do not depend on the others.
+///
 /// # Errors
-/// When the features do not fit the dataset or the settings cannot work, when the loss diverges, and [`Stopped`] when told to.
+/// When the features do not fit the dataset or the settings cannot work, and [`Stopped`] when told to. A head whose loss
+/// diverges fails alone.
 ///
 /// [`Stopped`]: crate::task::Stopped
-pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
+pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<Result<Outcome>>> {
+    let work = works.first().context("a pack has at least one head")?;
     let training = &work.training;
     let dataset = Dataset::read(task.input("dataset")?)?;
     let classes = dataset.classes.len();
@@ -36,73 +47,177 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let mut view = 0;
     let mut features = read(task, "features.train.0", train.len())?;
     let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
-    let heads = [Head::random(&spec, task.seed)?];
-    let mut pack = HeadPack::new(&heads, &[training.optimizer], training.dropout, training.clip_norm)?;
-    let steps_per_epoch = train.len().div_ceil(training.batch_size) as u64;
-    let steps = steps_per_epoch * u64::from(training.epochs);
-
-    let mut outcome = Outcome {
+    let rules: Vec<Optimizer> = works.iter().map(|work| work.training.optimizer).collect();
+    let mut panels = Panels::new(&spec, &rules, training, task.seed)?;
+    let outcome = Outcome {
         trained_parameters: spec.parameters(),
         total_parameters: spec.parameters() + parameters_up_to(&work.backbone)?,
         ..Outcome::default()
     };
-    let mut best: Option<(Best, Head)> = None;
+    let mut members: Vec<Member> = works.iter().map(|_| Member::new(outcome.clone())).collect();
+    let steps_per_epoch = train.len().div_ceil(training.batch_size) as u64;
+    let steps = steps_per_epoch * u64::from(training.epochs);
+
     for epoch in 0..training.epochs {
         if epoch % work.views != view {
             view = epoch % work.views;
             features = read(task, &format!("features.train.{view}"), train.len())?;
         }
         let order = Draws::new(task.seed, "", u64::from(epoch), "batch_order").permutation(train.len());
-        let mut dropout = Draws::new(task.seed, "", u64::from(epoch), "dropout");
-        let mut score = [Score::default()];
+        panels.begin_epoch(task.seed, epoch);
+        let mut scores = vec![Score::default(); works.len()];
         let mut factor = 1.0;
         for (i, rows) in order.chunks(training.batch_size).enumerate() {
             let step = u64::from(epoch) * steps_per_epoch + i as u64;
             factor = training.lr_schedule.factor(step, steps, steps_per_epoch);
             let x = gather(&features, rows, training.batch_size)?;
-            pack.step(&x, &train.batch(rows, training.batch_size)?, factor, &mut dropout, &mut score)?;
+            panels.step(&x, &train.batch(rows, training.batch_size)?, factor, &mut scores)?;
         }
-        let val_score = match &val_features {
-            Some(features) => Some(evaluate(&pack, features, &val, training.batch_size)?),
+        let val_scores = match &val_features {
+            Some(features) => Some(panels.evaluate(features, &val, training.batch_size, works.len())?),
             None => None,
         };
-        let lr = factor * training.optimizer.lr().unwrap_or_default();
-        let metrics = epochs::metrics(&score[0], val_score.as_ref(), lr, epoch + 1)?;
-        outcome.epochs = epoch + 1;
-        outcome.images_seen += train.len() as u64;
-        let mut over = false;
-        if let Some(stopping) = &training.early_stopping {
-            let so_far = best.as_ref().map(|(best, _)| *best);
-            match stopping.improved(so_far, epoch + 1, &metrics)? {
-                Some(improved) => {
-                    best = Some((improved, pack.head(0)?));
-                    outcome.metrics = metrics.clone();
-                }
-                None => over = stopping.is_over(so_far, epoch + 1),
+        let mut reports = Vec::new();
+        for (at, member) in members.iter_mut().enumerate().filter(|(_, member)| member.trains()) {
+            let lr = factor * rules[at].lr().unwrap_or_default();
+            let val = val_scores.as_ref().map(|scores| &scores[at]);
+            let metrics = epochs::metrics(&scores[at], val, lr, epoch + 1);
+            member.outcome.epochs = epoch + 1;
+            member.outcome.images_seen += train.len() as u64;
+            match metrics.and_then(|metrics| {
+                member.after_epoch(training, epoch + 1, &metrics, || panels.head(at))?;
+                Ok(metrics)
+            }) {
+                Ok(metrics) => reports.push((at, Epoch { epoch: epoch + 1, epochs: training.epochs, metrics })),
+                Err(error) => member.failure = Some(error),
             }
-        } else {
-            outcome.metrics = metrics.clone();
         }
-        epochs::report(task, epoch + 1, training.epochs, &metrics)?;
-        if over {
+        if !reports.is_empty() && task.link.epochs(reports) != Answer::Continue {
+            return Err(Stopped.into());
+        }
+        if !members.iter().any(Member::trains) {
             break;
         }
     }
 
-    let head = match (best, &training.early_stopping) {
-        (Some((best, head)), Some(stopping)) => {
-            if best.epoch < outcome.epochs {
-                outcome.notes.push(stopping.note(best, outcome.epochs));
-            }
-            head
-        }
-        _ => pack.head(0)?,
+    let write = |(at, member): (usize, Member)| {
+        let (head, outcome) = member.finish(training, || panels.head(at))?;
+        checkpoint::write(&outs[at].join(Model::WEIGHTS), &head.export()?)?;
+        let model = Model {
+            backbone: work.backbone.clone(),
+            head: spec.clone(),
+            classes: dataset.classes.clone(),
+            changed_blocks: Vec::new(),
+        };
+        model.write(&outs[at])?;
+        Ok(outcome)
     };
-    checkpoint::write(&task.out.join(Model::WEIGHTS), &head.export()?)?;
-    let model =
-        Model { backbone: work.backbone.clone(), head: spec, classes: dataset.classes, changed_blocks: Vec::new() };
-    model.write(&task.out)?;
-    Ok(outcome)
+    Ok(members.into_iter().enumerate().map(write).collect())
+}
+
+/// One head of a pack, beside its weights.
+struct Member {
+    outcome: Outcome,
+    best: Option<(Best, Head)>,
+    /// Stopped early.
+    over: bool,
+    failure: Option<anyhow::Error>,
+}
+
+impl Member {
+    fn new(outcome: Outcome) -> Member {
+        Member { outcome, best: None, over: false, failure: None }
+    }
+
+    fn trains(&self) -> bool {
+        !self.over && self.failure.is_none()
+    }
+
+    fn after_epoch(
+        &mut self,
+        training: &Training,
+        epoch: u32,
+        metrics: &Metrics,
+        head: impl Fn() -> Result<Head>,
+    ) -> Result<()> {
+        let Some(stopping) = &training.early_stopping else {
+            self.outcome.metrics = metrics.clone();
+            return Ok(());
+        };
+        let so_far = self.best.as_ref().map(|(best, _)| *best);
+        match stopping.improved(so_far, epoch, metrics)? {
+            Some(improved) => {
+                self.best = Some((improved, head()?));
+                self.outcome.metrics = metrics.clone();
+            }
+            None => self.over = stopping.is_over(so_far, epoch),
+        }
+        Ok(())
+    }
+
+    /// The head to keep: the last, or the best where training may stop early.
+    fn finish(mut self, training: &Training, last: impl Fn() -> Result<Head>) -> Result<(Head, Outcome)> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let head = match (self.best, &training.early_stopping) {
+            (Some((best, head)), Some(stopping)) => {
+                if best.epoch < self.outcome.epochs {
+                    self.outcome.notes.push(stopping.note(best, self.outcome.epochs));
+                }
+                head
+            }
+            _ => last()?,
+        };
+        Ok((head, self.outcome))
+    }
+}
+
+/// All heads of a pack, as many to a product as it is wide; each product has its own draws, as if it were alone.
+struct Panels {
+    panels: Vec<(HeadPack, Draws)>,
+    capacity: usize,
+}
+
+impl Panels {
+    fn new(spec: &HeadSpec, rules: &[Optimizer], training: &Training, seed: u64) -> Result<Panels> {
+        let capacity = HeadPack::capacity(spec);
+        let head = Head::random(spec, seed)?;
+        let panel = |rules: &[Optimizer]| {
+            let pack = HeadPack::new(&vec![&head; rules.len()], rules, training.dropout, training.clip_norm)?;
+            Ok((pack, Draws::new(seed, "", 0, "dropout")))
+        };
+        Ok(Panels { panels: rules.chunks(capacity).map(panel).collect::<Result<_>>()?, capacity })
+    }
+
+    fn begin_epoch(&mut self, seed: u64, epoch: u32) {
+        for (_, dropout) in &mut self.panels {
+            *dropout = Draws::new(seed, "", u64::from(epoch), "dropout");
+        }
+    }
+
+    fn step(&mut self, x: &Tensor, batch: &Batch, factor: f64, scores: &mut [Score]) -> Result<()> {
+        for ((pack, dropout), scores) in self.panels.iter_mut().zip(scores.chunks_mut(self.capacity)) {
+            pack.step(x, batch, factor, dropout, scores)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, features: &Features, targets: &Targets, batch_size: usize, heads: usize) -> Result<Vec<Score>> {
+        let order: Vec<usize> = (0..targets.len()).collect();
+        let mut scores = vec![Score::default(); heads];
+        for rows in order.chunks(batch_size) {
+            let (x, batch) = (gather(features, rows, batch_size)?, targets.batch(rows, batch_size)?);
+            for ((pack, _), scores) in self.panels.iter().zip(scores.chunks_mut(self.capacity)) {
+                pack.evaluate(&x, &batch, scores)?;
+            }
+        }
+        Ok(scores)
+    }
+
+    fn head(&self, at: usize) -> Result<Head> {
+        self.panels[at / self.capacity].0.head(at % self.capacity)
+    }
 }
 
 /// One view's features, checked against the number of images.
@@ -110,15 +225,6 @@ fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
-}
-
-fn evaluate(pack: &HeadPack, features: &Features, targets: &Targets, batch_size: usize) -> Result<Score> {
-    let order: Vec<usize> = (0..targets.len()).collect();
-    let mut score = [Score::default()];
-    for rows in order.chunks(batch_size) {
-        pack.evaluate(&gather(features, rows, batch_size)?, &targets.batch(rows, batch_size)?, &mut score)?;
-    }
-    Ok(score[0])
 }
 
 /// Parameters of the backbone's blocks up to its cut.

@@ -93,7 +93,7 @@ impl Link for Silent {
     fn progress(&mut self, _done: u64, _total: u64) -> Answer {
         Answer::Continue
     }
-    fn epoch(&mut self, _epoch: &Epoch) -> Answer {
+    fn epochs(&mut self, _epochs: Vec<(usize, Epoch)>) -> Answer {
         Answer::Continue
     }
 }

@@ -55,17 +55,29 @@ fn run_in(
     recorder: &mut Recorder,
 ) -> Result<Outcome> {
     tch::set_num_threads(1);
-    let out = dir.join("out");
-    std::fs::create_dir_all(&out).unwrap();
+    run_pack(dir, inputs, &[training], recorder)?.remove(0)
+}
+
+/// Each head into `out0`, `out1`, ...
+fn run_pack(
+    dir: &Path,
+    inputs: &BTreeMap<String, std::path::PathBuf>,
+    trainings: &[serde_json::Value],
+    recorder: &mut Recorder,
+) -> Result<Vec<Result<Outcome>>> {
+    tch::set_num_threads(1);
+    let outs: Vec<_> = (0..trainings.len()).map(|i| dir.join(format!("out{i}"))).collect();
+    outs.iter().for_each(|out| std::fs::create_dir_all(out).unwrap());
     let mut task = Task {
         inputs: inputs.clone(),
         sources: BTreeMap::new(),
         seed: 3,
-        out,
+        out: outs[0].clone(),
         checkpoint: dir.join("checkpoint"),
         link: recorder,
     };
-    run(&work(training), &mut task)
+    let works: Vec<Work> = trainings.iter().cloned().map(work).collect();
+    run(&works, &outs, &mut task)
 }
 
 fn sgd(lr: f64, epochs: u32) -> serde_json::Value {
@@ -83,8 +95,8 @@ fn learns_and_writes_a_model() {
     let losses: Vec<f64> = recorder.curve.iter().map(|e| e.metrics["train/loss"]).collect();
     assert!(losses[5] < 0.5 * losses[0], "{losses:?}");
 
-    let model = Model::read(&dir.path().join("out")).unwrap();
-    let tensors = checkpoint::read(&dir.path().join("out").join(Model::WEIGHTS)).unwrap();
+    let model = Model::read(&dir.path().join("out0")).unwrap();
+    let tensors = checkpoint::read(&dir.path().join("out0").join(Model::WEIGHTS)).unwrap();
     assert_eq!(tensors.keys().collect::<Vec<_>>(), ["head.0.bias", "head.0.weight"]);
     let head = Head::load(&model.head, &tensors).unwrap();
     let val = Features::read(&inputs["features.val"]).unwrap();
@@ -126,6 +138,35 @@ fn stops_when_told_and_explains_divergence() {
     assert!(error.is::<Stopped>() && recorder.curve.len() == 2);
     let error = run_in(dir.path(), &inputs, sgd(1e38, 6), &mut Recorder::default()).unwrap_err().to_string();
     assert!(error.contains("in epoch") && error.contains("lower the learning rate"), "{error}");
+}
+
+/// 40 heads are more than one product holds; one of them diverges, one stops early in every pack.
+#[test]
+fn a_heads_bits_do_not_depend_on_its_neighbours() {
+    let dir = tempfile::tempdir().unwrap();
+    let inputs = write_inputs(dir.path(), [50, 20], 24, 0.5);
+    let head = |i: usize| {
+        let lr = if i == 7 { 1e38 } else { 0.01 * (i + 1) as f64 };
+        let sgd = serde_json::json!({ "lr": lr, "momentum": 0.02 * i as f64, "weight_decay": 1e-3 * (i % 3) as f64 });
+        serde_json::json!({ "epochs": 6, "batch_size": 16, "dropout": 0.25, "clip_norm": 1.0, "optimizer": { "sgd": sgd },
+            "early_stopping": { "patience": 2, "monitor": "accuracy" } })
+    };
+    let heads: Vec<_> = (0..40).map(head).collect();
+    let weights = |dir: &Path, at: usize| std::fs::read(dir.join(format!("out{at}")).join(Model::WEIGHTS)).ok();
+    let all = tempfile::tempdir().unwrap();
+    let together = run_pack(all.path(), &inputs, &heads, &mut Recorder::default()).unwrap();
+    for at in [0, 7, 31, 32, 39] {
+        let (alone, pair) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let lone = run_pack(alone.path(), &inputs, &heads[at..at + 1], &mut Recorder::default()).unwrap().remove(0);
+        let with = [heads[(at + 5) % 40].clone(), heads[at].clone()];
+        run_pack(pair.path(), &inputs, &with, &mut Recorder::default()).unwrap();
+        assert_eq!(together[at].is_ok(), at != 7);
+        assert_eq!(together[at].as_ref().ok(), lone.as_ref().ok());
+        assert_eq!(weights(all.path(), at), weights(alone.path(), 0));
+        assert_eq!(weights(all.path(), at), weights(pair.path(), 1));
+    }
+    let epochs: Vec<u32> = together.iter().flatten().map(|outcome| outcome.epochs).collect();
+    assert!(epochs.iter().min() < epochs.iter().max(), "some stop earlier than others: {epochs:?}");
 }
 
 #[test]
