@@ -138,6 +138,13 @@ pub struct Fold {
     pub repeat: u32,
 }
 
+impl Fold {
+    /// Counted through all divisions.
+    pub fn number(self) -> u32 {
+        self.repeat * self.of + self.index
+    }
+}
+
 /// Fractions of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -55,6 +55,10 @@ CREATE TABLE looks(test_digest TEXT NOT NULL, key TEXT NOT NULL, experiment TEXT
 
 CREATE TABLE events(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, at REAL NOT NULL, event TEXT NOT NULL);
 CREATE INDEX events_by_run ON events(run, id);
+"#, r#"
+-- Cross-validation: the outer fold whose images are the test split.
+ALTER TABLE trials ADD COLUMN fold INTEGER;
+ALTER TABLE selections ADD COLUMN fold INTEGER;
 "#];
 
 /// Applies what is missing.

@@ -3,6 +3,7 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod folds;
 mod golden;
 mod interrupt;
 mod kills;
