@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/reference/formats/: small files of every format that is read, and what Pillow, tifffile and pydicom make of them;
-and tests/reference/containers/: the same ten images in every kind of file that holds many.
+and tests/reference/containers/: the same ten images in every kind of file that holds many;
+and tests/reference/photos/: parts of real photographs as Pillow decodes and resizes them.
 
 Run with Pillow, tifffile, pydicom and pyarrow installed: python scripts/reference/formats.py
 Every case is <name>.<ending> with the expected pixels, RGB bytes [height, width, 3], in a lossless <name>.expected.png.
@@ -10,6 +11,7 @@ What a file holds beyond 8 bits is brought to 8 here by the rules that docs/imag
 import gzip
 import io
 import json
+import os
 import struct
 import tarfile
 from pathlib import Path
@@ -363,10 +365,24 @@ def containers():
                 tar.addfile(member, io.BytesIO(data))
 
 
-CONTAINERS = OUT.with_name("containers")
-for folder in [OUT, CONTAINERS]:
+def photos():
+    """What Pillow makes of the sample photographs that `make fetch` brings: every fifth pixel, and smaller ones."""
+    cache = Path(os.environ.get("THAWLINE_CACHE") or Path.home() / ".cache/thawline")
+    for name in ["rocket.jpg", "coffee.png", "chelsea.png"]:
+        image = Image.open(cache / "testdata/photos" / name).convert("RGB")
+        stem = name.split(".")[0]
+        save = lambda pixels, what: pixels.save(PHOTOS / f"{stem}.{what}.png", optimize=True)
+        save(Image.fromarray(np.asarray(image)[::5, ::5]), "fifth")
+        for filter_name, resample in [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)]:
+            # Rows first, whatever Pillow's version.
+            resized = image.resize((97, image.height), resample).resize((97, 61), resample)
+            save(resized, filter_name)
+
+
+CONTAINERS, PHOTOS = OUT.with_name("containers"), OUT.with_name("photos")
+for folder in [OUT, CONTAINERS, PHOTOS]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-for write in [jpeg, png, webp, gif, bmp, tiff, npy, dicom, containers]:
+for write in [jpeg, png, webp, gif, bmp, tiff, npy, dicom, containers, photos]:
     write()

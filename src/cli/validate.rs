@@ -32,7 +32,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
                     }
                     let arms = text::plural(experiment.arms.len(), "arm");
                     let seeds = text::plural(experiment.seeds.len(), "seed");
-                    let folds = experiment.folds.map(|folds| format!(", {}", text::plural(folds.all().count(), "fold")));
+                    let folds =
+                        experiment.folds.map(|folds| format!(", {}", text::plural(folds.all().count(), "fold")));
                     output::print(&format!("{}: valid, {arms}, {seeds}{}", path.display(), folds.unwrap_or_default()));
                 }
             }

@@ -23,7 +23,10 @@ use crate::{
     backbones,
     images::transforms::Transform,
     spec::{BackboneChoice, Resolved},
-    stages::{self, Stage, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune, freeze_schedule, train_head},
+    stages::{
+        self, Stage, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune, freeze_schedule,
+        train_head,
+    },
 };
 
 /// Plans one half of every `evaluate` stage.

@@ -327,7 +327,8 @@ impl File {
     fn folds(&self, faults: &mut Vec<Fault>) -> Option<Folds> {
         let repeats = self.repeats.as_ref()?;
         if repeats.times.is_some() && repeats.folds.is_none() {
-            let fault = Fault::key(&at("repeats.times"), "`times` repeats the division into folds, and there are no `folds`");
+            let fault =
+                Fault::key(&at("repeats.times"), "`times` repeats the division into folds, and there are no `folds`");
             faults.push(fault.help("say `folds: 5`, or remove it"));
         }
         Some(Folds { count: repeats.folds?, times: repeats.times.unwrap_or(1) })

@@ -183,9 +183,11 @@ impl Loader {
         for stage in arm.first() {
             let Some(Stage::Dataset(params)) = &stage.stage else { continue };
             if !params.split.is_some_and(|split| split.val > 0.0) {
-                let message = format!("dataset {} of arm {} has no `split` with val", quote(&stage.name), quote(&arm.name));
+                let message =
+                    format!("dataset {} of arm {} has no `split` with val", quote(&stage.name), quote(&arm.name));
                 let fault = Fault::value(&at, message);
-                self.problems.add(source, fault.help("folds take val from the images that are not tested: by its part there"));
+                self.problems
+                    .add(source, fault.help("folds take val from the images that are not tested: by its part there"));
             }
         }
     }

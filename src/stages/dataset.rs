@@ -346,7 +346,12 @@ fn check(params: &Params) -> Result<()> {
     ensure!(params.sample != Some(0), "`sample` is 0; it must be at least 1");
     ensure!(params.per_class != Some(0), "`per_class` is 0; it must be at least 1");
     if let Some(Levels::Given(levels)) = params.levels {
-        ensure!(levels.low < levels.high, "`levels`: `low` is {}, it must be below `high`, {}", levels.low, levels.high);
+        ensure!(
+            levels.low < levels.high,
+            "`levels`: `low` is {}, it must be below `high`, {}",
+            levels.low,
+            levels.high
+        );
     }
     Ok(())
 }
@@ -374,7 +379,8 @@ pub fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found>
 
 /// The classes that labels are: in the order of numbers where all are.
 fn numbered(candidates: &[Candidate]) -> Vec<String> {
-    let mut classes: Vec<String> = candidates.iter().map(|c| c.label.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut classes: Vec<String> =
+        candidates.iter().map(|c| c.label.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     table::sort_labels(&mut classes);
     classes
 }
@@ -387,7 +393,13 @@ fn named(candidates: &mut [Candidate], names: &[String]) -> Result<Vec<String>> 
         }
         let name = candidate.label.parse().ok().and_then(|number: usize| names.get(number));
         let name = name.with_context(|| {
-            format!("{}: label `{}` is none of the {} classes {}", candidate.path, candidate.label, names.len(), list_some(names))
+            format!(
+                "{}: label `{}` is none of the {} classes {}",
+                candidate.path,
+                candidate.label,
+                names.len(),
+                list_some(names)
+            )
         })?;
         candidate.label = name.clone();
     }
@@ -397,7 +409,8 @@ fn named(candidates: &mut [Candidate], names: &[String]) -> Result<Vec<String>> 
 /// Files below `root` that a pattern (or a plain path) stands for: as written below the root, and whole; sorted.
 fn matching(root: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>> {
     let folder = root.to_str().with_context(|| format!("{} is not UTF-8", root.display()))?;
-    let found = glob::glob(&format!("{}/{pattern}", glob::Pattern::escape(folder))).with_context(|| format!("`{pattern}` is no pattern"))?;
+    let found = glob::glob(&format!("{}/{pattern}", glob::Pattern::escape(folder)))
+        .with_context(|| format!("`{pattern}` is no pattern"))?;
     let mut files = Vec::new();
     for path in found {
         let path = path.with_context(|| format!("looking for `{pattern}`"))?;

@@ -9,7 +9,11 @@ use crate::support::Project;
 #[test]
 fn every_fold_is_tested_once_and_has_a_selection_of_its_own() {
     let project = Project::new();
-    project.edit("experiments/tiny.yaml", "repeats: { seeds: [0, 1] }", "repeats: { folds: 3 }\nreport: { baseline: feature_extraction }");
+    project.edit(
+        "experiments/tiny.yaml",
+        "repeats: { seeds: [0, 1] }",
+        "repeats: { folds: 3 }\nreport: { baseline: feature_extraction }",
+    );
     project.edit("pipelines/tuning.yaml", "epochs: 4", "epochs: 1");
     let nodes = project.run();
     assert_eq!(nodes.failed, 0);

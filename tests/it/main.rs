@@ -7,6 +7,7 @@ mod folds;
 mod golden;
 mod interrupt;
 mod kills;
+mod photos;
 mod predict;
 mod results;
 mod structure;

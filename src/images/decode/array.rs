@@ -18,7 +18,8 @@ pub struct Element {
 }
 
 impl Element {
-    pub const U8: Element = Element { numbers: Numbers::Integer { bits: 8, signed: false }, size: 1, big_endian: false };
+    pub const U8: Element =
+        Element { numbers: Numbers::Integer { bits: 8, signed: false }, size: 1, big_endian: false };
 
     /// Of a NumPy description, `<f4` for example.
     ///
@@ -88,7 +89,9 @@ impl Layout {
             [height, width] => Ok(Layout { height, width, channels: 1, planes: false }),
             [height, width, channels @ 1..=4] => Ok(Layout { height, width, channels, planes: false }),
             [channels @ 1..=4, height, width] => Ok(Layout { height, width, channels, planes: true }),
-            _ => bail!("an array of shape {shape:?} is no image: expected [height, width] or [height, width, channels]"),
+            _ => {
+                bail!("an array of shape {shape:?} is no image: expected [height, width] or [height, width, channels]")
+            }
         }
     }
 
@@ -127,6 +130,9 @@ impl Layout {
     fn interleave(self, planes: &[u8], size: usize) -> Vec<u8> {
         let pixels = self.height * self.width;
         let element = |pixel: usize, channel: usize| &planes[(channel * pixels + pixel) * size..][..size];
-        (0..pixels).flat_map(|pixel| (0..self.channels).flat_map(move |channel| element(pixel, channel))).copied().collect()
+        (0..pixels)
+            .flat_map(|pixel| (0..self.channels).flat_map(move |channel| element(pixel, channel)))
+            .copied()
+            .collect()
     }
 }

@@ -31,13 +31,20 @@ pub fn decode(bytes: &[u8], reading: &Reading) -> Result<(Rgb, String)> {
         PhotometricInterpretation::Monochrome1 => grey(&object, &data, true, reading),
         PhotometricInterpretation::Monochrome2 => grey(&object, &data, false, reading),
         PhotometricInterpretation::Rgb => colour(&data, <[u8; 3]>::from, reading),
-        PhotometricInterpretation::YbrFull | PhotometricInterpretation::YbrFull422 => colour(&data, ybr_to_rgb, reading),
+        PhotometricInterpretation::YbrFull | PhotometricInterpretation::YbrFull422 => {
+            colour(&data, ybr_to_rgb, reading)
+        }
         other => bail!("DICOM colours {other:?} are not read: convert to RGB"),
     }
 }
 
 /// Stored values through the modality's rescaling, then through the window; MONOCHROME1 means that small values are bright.
-fn grey(object: &DefaultDicomObject, data: &DecodedPixelData, inverted: bool, reading: &Reading) -> Result<(Rgb, String)> {
+fn grey(
+    object: &DefaultDicomObject,
+    data: &DecodedPixelData,
+    inverted: bool,
+    reading: &Reading,
+) -> Result<(Rgb, String)> {
     let stored = ConvertOptions::new().with_modality_lut(ModalityLutOption::None);
     let mut values: Vec<f64> = data.to_vec_frame_with_options(0, &stored).context("DICOM pixels")?;
     let rescale = *data.rescale().context("DICOM rescaling")?.first().context("DICOM rescaling")?;

@@ -77,16 +77,8 @@ impl Format {
     }
 
     /// Every format.
-    pub const ALL: [Format; 8] = [
-        Format::Jpeg,
-        Format::Png,
-        Format::WebP,
-        Format::Bmp,
-        Format::Gif,
-        Format::Tiff,
-        Format::Dicom,
-        Format::Array,
-    ];
+    pub const ALL: [Format; 8] =
+        [Format::Jpeg, Format::Png, Format::WebP, Format::Bmp, Format::Gif, Format::Tiff, Format::Dicom, Format::Array];
 }
 
 impl fmt::Display for Format {

@@ -30,7 +30,8 @@ pub fn header(mut bytes: &[u8]) -> Result<Header> {
     let element = Element::parse(described.trim_matches('\''))?;
     ensure!(header.order() == Order::C, "npy array in Fortran order: save it with `numpy.ascontiguousarray`");
     let shape = header.shape().iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>()?;
-    let elements = shape.iter().try_fold(element.size, |n, &side| n.checked_mul(side)).context("npy shape too large")?;
+    let elements =
+        shape.iter().try_fold(element.size, |n, &side| n.checked_mul(side)).context("npy shape too large")?;
     ensure!(all - start >= elements, "truncated npy: {} bytes of data, its shape needs {elements}", all - start);
     Ok(Header { element, shape, start })
 }

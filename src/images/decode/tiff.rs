@@ -24,18 +24,26 @@ pub fn decode(bytes: &[u8], reading: &Reading) -> Result<(Rgb, String)> {
     let (width, height) = decoder.dimensions().context("TIFF header")?;
     let colours = decoder.colortype().context("TIFF header")?;
     // The samples, as bytes, and RGB.
-    let bytes_per_pixel =
-        u64::from(colours.num_samples()) * (u64::from(colours.bit_depth()).div_ceil(8) + 1) + 3;
+    let bytes_per_pixel = u64::from(colours.num_samples()) * (u64::from(colours.bit_depth()).div_ceil(8) + 1) + 3;
     reading.limits.check(u64::from(width), u64::from(height), bytes_per_pixel)?;
     let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).context("TIFF header")? == Some(2);
-    ensure!(!planar || colours.num_samples() == 1, "TIFF with a plane a channel is not read: save it with interleaved ones");
+    ensure!(
+        !planar || colours.num_samples() == 1,
+        "TIFF with a plane a channel is not read: save it with interleaved ones"
+    );
     let orientation = decoder.find_tag_unsigned::<u32>(Tag::Orientation).context("TIFF header")?.unwrap_or(1);
     let samples = decoder.read_image().context("TIFF data")?;
     let (image, kind) = plain(width, height, colours, samples, reading)?;
     Ok((upright(image, orientation), kind))
 }
 
-fn plain(width: u32, height: u32, colours: ColorType, samples: DecodingResult, reading: &Reading) -> Result<(Rgb, String)> {
+fn plain(
+    width: u32,
+    height: u32,
+    colours: ColorType,
+    samples: DecodingResult,
+    reading: &Reading,
+) -> Result<(Rgb, String)> {
     let (colour, bits) = match colours {
         ColorType::Gray(bits) => (Colour::Grey, bits),
         ColorType::GrayA(bits) => (Colour::GreyAlpha, bits),

@@ -68,7 +68,11 @@ impl Array {
     /// # Errors
     /// When the other axes are no image's.
     pub fn layout(&self) -> Result<Layout> {
-        ensure!(self.shape.len() >= 3, "shape {:?} is not of images: expected [images, height, width, ...]", self.shape);
+        ensure!(
+            self.shape.len() >= 3,
+            "shape {:?} is not of images: expected [images, height, width, ...]",
+            self.shape
+        );
         Layout::of(&self.shape[1..])
     }
 

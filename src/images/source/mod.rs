@@ -97,9 +97,8 @@ impl Source {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(open.entry(self.root.join(file)).or_default())
         };
-        let opened = opened.get_or_init(|| {
-            Container::open(&self.root.join(file), self.limits).map_err(|error| format!("{error:#}"))
-        });
+        let opened = opened
+            .get_or_init(|| Container::open(&self.root.join(file), self.limits).map_err(|error| format!("{error:#}")));
         let read = match opened.as_ref().map_err(|error| anyhow!("{error}"))? {
             Container::Tar(tar) => tar.read(member).map(|bytes| Encoded::File(bytes.to_vec())),
             Container::Parquet(parquet) => parquet.read(member).map(Encoded::File),

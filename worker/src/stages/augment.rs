@@ -29,7 +29,8 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let chunk = (CHUNK_BYTES / (side * side * 3).max(1)).clamp(1, 256);
     let mut done = 0;
     for images in rows.chunks(chunk) {
-        let prepared: Vec<Result<Rgb>> = images.par_iter().map(|image| prepare(work, &source, image, &dataset.reading)).collect();
+        let prepared: Vec<Result<Rgb>> =
+            images.par_iter().map(|image| prepare(work, &source, image, &dataset.reading)).collect();
         for image in prepared {
             writer.push(&image?.pixels)?;
         }

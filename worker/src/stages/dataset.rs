@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 use thawline::{
     artifact::{Dataset, Image, Reading, Split, dataset::Dropped},
-    images::{decode::Format, similar, source::Source},
+    images::{decode::Format, similar::Fingerprint, source::Source},
     protocol::{Answer, Outcome},
     stages::dataset::{Candidate, OnUnreadable, Work, join_some, list_some, scan},
 };
@@ -54,12 +54,11 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     }
     let groups = groups::of(&seen, params, &near);
     notes.extend(groups.as_ref().map(groups::Groups::note));
-    let (hashes, images): (Vec<(String, u128)>, Vec<Image>) =
-        seen.into_iter().map(|s| ((s.image.path.clone(), s.hash), s.image)).unzip();
+    let images: Vec<Image> = seen.into_iter().map(|s| s.image).collect();
     let images = divide::divide(work, images, has_splits, groups.as_ref())?;
     let dataset = Dataset { images, classes: found.classes, dropped, reading };
     notes.extend(check_classes(&dataset)?);
-    notes.extend(duplicates::note_leaks(&dataset, &hashes.into_iter().collect(), &near));
+    notes.extend(duplicates::note_leaks(&dataset, &near));
     dataset.write(&task.out)?;
 
     let mut metrics = BTreeMap::from([
@@ -75,8 +74,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 struct Seen {
     image: Image,
     group: Option<String>,
-    /// Perceptual: [`similar::hash`].
-    hash: u128,
+    fingerprint: Fingerprint,
     width: u32,
     height: u32,
     format: Format,
@@ -109,7 +107,7 @@ fn read_images(
         Ok(Seen {
             image,
             group: candidate.group.clone(),
-            hash: similar::hash(&decoded.image)?,
+            fingerprint: Fingerprint::of(&decoded.image)?,
             width: decoded.image.width,
             height: decoded.image.height,
             format: decoded.format,

@@ -70,7 +70,8 @@ fn assign_splits(
         let bins = deal(images, together, &weights, params, "split");
         images.iter_mut().zip(bins).for_each(|(image, bin)| image.split = Split::ALL[bin]);
     } else {
-        let strata = groups(params.seed, "split", std::mem::take(images), |image| params.stratify.then_some(image.label));
+        let strata =
+            groups(params.seed, "split", std::mem::take(images), |image| params.stratify.then_some(image.label));
         for mut stratum in strata.into_values() {
             let mut rest = stratum.as_mut_slice();
             for (split, count) in Split::ALL.into_iter().zip(largest_remainder(rest.len(), &weights)) {
@@ -389,7 +390,9 @@ mod tests {
         given[..20].iter_mut().for_each(|image| image.split = Split::Test);
         let divided = divide(&params, given.clone(), true).unwrap();
         assert_eq!(Split::ALL.map(|split| count(&divided, split, 0)), [7, 3, 10].map(|n| n));
-        let paths = |images: &[Image]| images.iter().filter(|i| i.split == Split::Test).map(|i| i.path.clone()).collect::<BTreeSet<_>>();
+        let paths = |images: &[Image]| {
+            images.iter().filter(|i| i.split == Split::Test).map(|i| i.path.clone()).collect::<BTreeSet<_>>()
+        };
         assert_eq!(paths(&divided), paths(&given));
     }
 

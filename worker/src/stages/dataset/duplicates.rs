@@ -4,39 +4,43 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thawline::{
     artifact::{Dataset, Split, dataset::Dropped},
-    images::similar,
+    images::similar::{self, Fingerprint},
     stages::dataset::list_some,
 };
 
 use super::Seen;
 
-/// Perceptual hashes that are near each other.
+/// Which images look like which. Images of equal fingerprints are one look.
 pub(super) struct Near {
-    /// Every hash once.
-    hashes: Vec<u128>,
-    position: HashMap<u128, usize>,
-    /// By position, the positions of other hashes that are near.
+    looks: HashMap<String, usize>,
+    /// By look, the others that are near.
     neighbours: Vec<Vec<usize>>,
     complete: bool,
 }
 
 pub(super) fn near(seen: &[Seen]) -> Near {
-    let hashes: Vec<u128> = seen.iter().map(|s| s.hash).collect::<BTreeSet<_>>().into_iter().collect();
-    let similar::Near { pairs, complete } = similar::near(&hashes);
-    let mut neighbours = vec![Vec::new(); hashes.len()];
+    let prints: Vec<&Fingerprint> = seen.iter().map(|s| &s.fingerprint).collect::<BTreeSet<_>>().into_iter().collect();
+    let similar::Near { pairs, complete } = similar::near(&prints);
+    let mut neighbours = vec![Vec::new(); prints.len()];
     for (a, b) in pairs {
         neighbours[a].push(b);
         neighbours[b].push(a);
     }
-    let position = hashes.iter().copied().zip(0..).collect();
-    Near { hashes, position, neighbours, complete }
+    let position: HashMap<&Fingerprint, usize> = prints.into_iter().zip(0..).collect();
+    let looks = seen.iter().map(|s| (s.image.path.clone(), position[&s.fingerprint])).collect();
+    Near { looks, neighbours, complete }
 }
 
 impl Near {
-    /// The hashes that look like `hash`, itself included.
-    pub(super) fn of(&self, hash: u128) -> impl Iterator<Item = u128> {
-        let others = self.position.get(&hash).map(|&at| self.neighbours[at].as_slice()).unwrap_or_default();
-        std::iter::once(hash).chain(others.iter().map(|&other| self.hashes[other]))
+    /// The number of an image's look.
+    pub(super) fn look(&self, path: &str) -> usize {
+        self.looks.get(path).copied().unwrap_or(usize::MAX)
+    }
+
+    /// The looks that are like an image's, its own included.
+    pub(super) fn like(&self, path: &str) -> impl Iterator<Item = usize> {
+        let own = self.look(path);
+        std::iter::once(own).chain(self.neighbours.get(own).into_iter().flatten().copied())
     }
 }
 
@@ -51,11 +55,8 @@ pub(super) fn note_conflicts(seen: &[Seen], near: &Near, classes: &[String]) -> 
     }
     let say = |s: &Seen| format!("{} ({})", s.image.path, classes[s.image.label as usize]);
     let differ = |same: &&Vec<&Seen>| same.iter().any(|s| s.image.label != same[0].image.label);
-    let conflicts: Vec<String> = by_id
-        .values()
-        .filter(differ)
-        .map(|same| same.iter().map(|s| say(s)).collect::<Vec<_>>().join(" = "))
-        .collect();
+    let conflicts: Vec<String> =
+        by_id.values().filter(differ).map(|same| same.iter().map(|s| say(s)).collect::<Vec<_>>().join(" = ")).collect();
     if !conflicts.is_empty() {
         notes.push(format!(
             "WARNING: {} images are in several classes with equal content: {}",
@@ -64,20 +65,26 @@ pub(super) fn note_conflicts(seen: &[Seen], near: &Near, classes: &[String]) -> 
         ));
     }
 
-    let mut by_hash: HashMap<u128, BTreeMap<u32, &Seen>> = HashMap::new();
+    // Of every look the first image of each class.
+    let mut by_look: HashMap<usize, BTreeMap<u32, &Seen>> = HashMap::new();
     for s in seen {
-        by_hash.entry(s.hash).or_default().entry(s.image.label).or_insert(s);
+        by_look.entry(near.look(&s.image.path)).or_default().entry(s.image.label).or_insert(s);
     }
     let mut alike: Vec<String> = Vec::new();
     for s in seen {
-        let others = near.of(s.hash).filter_map(|hash| by_hash.get(&hash)).flat_map(BTreeMap::values);
-        let other = others.filter(|o| o.image.label != s.image.label && o.image.id != s.image.id).min_by_key(|o| &o.image.path);
+        let others = near.like(&s.image.path).filter_map(|look| by_look.get(&look)).flat_map(BTreeMap::values);
+        let other =
+            others.filter(|o| o.image.label != s.image.label && o.image.id != s.image.id).min_by_key(|o| &o.image.path);
         if let Some(other) = other.filter(|other| s.image.path < other.image.path) {
             alike.push(format!("{} ~ {}", say(s), say(other)));
         }
     }
     if !alike.is_empty() {
-        notes.push(format!("{} pairs of images look alike but are of different classes: {}", alike.len(), list_some(&alike)));
+        notes.push(format!(
+            "{} pairs of images look alike but are of different classes: {}",
+            alike.len(),
+            list_some(&alike)
+        ));
     }
     if !near.complete {
         notes.push("so many images look alike that near-duplicates were not searched to the end".to_string());
@@ -111,8 +118,7 @@ pub(super) fn note_removed(removed: &[Dropped]) -> Option<String> {
 }
 
 /// Files of equal content in two splits make scores look better than they are, and so do images that look alike.
-/// `hashes` are by path.
-pub(super) fn note_leaks(dataset: &Dataset, hashes: &HashMap<String, u128>, near: &Near) -> Vec<String> {
+pub(super) fn note_leaks(dataset: &Dataset, near: &Near) -> Vec<String> {
     let mut notes = Vec::new();
     let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
     for image in &dataset.images {
@@ -128,11 +134,10 @@ pub(super) fn note_leaks(dataset: &Dataset, hashes: &HashMap<String, u128>, near
         ));
     }
 
-    // Of every hash the first image of each split.
-    let mut by_hash: HashMap<u128, BTreeMap<Split, &str>> = HashMap::new();
-    let hash_of = |path: &str| hashes.get(path).copied().unwrap_or_default();
-    for image in &dataset.images {
-        by_hash.entry(hash_of(&image.path)).or_default().entry(image.split).or_insert(&image.path);
+    // Of every look the first training image.
+    let mut in_train: HashMap<usize, &str> = HashMap::new();
+    for image in dataset.rows(Split::Train) {
+        in_train.entry(near.look(&image.path)).or_insert(&image.path);
     }
     for held_out in [Split::Test, Split::Val] {
         let alike: Vec<String> = dataset
@@ -140,18 +145,16 @@ pub(super) fn note_leaks(dataset: &Dataset, hashes: &HashMap<String, u128>, near
             .into_iter()
             .filter(|image| !is_equal(&image.id))
             .filter_map(|image| {
-                let in_train = |hash: u128| by_hash.get(&hash)?.get(&Split::Train).copied();
-                let twin = near.of(hash_of(&image.path)).filter_map(in_train).min()?;
+                let twin = near.like(&image.path).filter_map(|look| in_train.get(&look)).min()?;
                 Some(format!("{} ~ {twin}", image.path))
             })
             .collect();
         if !alike.is_empty() {
             notes.push(format!(
-                "WARNING: {} {} images look like a training image (perceptual hashes differ in at most {} of 128 bits): {}; \
-                 `deduplicate: true` or `group_by` keeps such images in one split",
+                "WARNING: {} {} images look like a training image: {}; `deduplicate: true` or `group_by` keeps such images \
+                 in one split",
                 alike.len(),
                 held_out.name(),
-                similar::THRESHOLD,
                 list_some(&alike)
             ));
         }

@@ -29,12 +29,12 @@ pub(super) fn of(seen: &[Seen], params: &Params, near: &Near) -> Option<Groups> 
         }
     }
     if params.deduplicate {
-        let mut first: HashMap<u128, usize> = HashMap::new();
+        let mut first: HashMap<usize, usize> = HashMap::new();
         for (at, s) in seen.iter().enumerate() {
-            sets.join(at, *first.entry(s.hash).or_insert(at));
+            sets.join(at, *first.entry(near.look(&s.image.path)).or_insert(at));
         }
-        for (&hash, &at) in &first {
-            near.of(hash).filter_map(|other| first.get(&other)).for_each(|&other| sets.join(at, other));
+        for (at, s) in seen.iter().enumerate() {
+            near.like(&s.image.path).filter_map(|look| first.get(&look)).for_each(|&other| sets.join(at, other));
         }
     }
     let of: HashMap<String, usize> =
@@ -90,7 +90,8 @@ pub(super) fn deal(images: &[Image], groups: &Groups, weights: &[f64], params: &
     for group in dealt {
         let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
         group.iter().for_each(|&at| *counts.entry(class(&images[at])).or_default() += 1.0);
-        let gain = |bin: usize| -> f64 { counts.iter().map(|(&c, n)| n * missing[bin][c] / (totals[c] * totals[c])).sum() };
+        let gain =
+            |bin: usize| -> f64 { counts.iter().map(|(&c, n)| n * missing[bin][c] / (totals[c] * totals[c])).sum() };
         let open = (0..weights.len()).filter(|&bin| weights[bin] > 0.0);
         // The first of equals.
         let bin = open.rev().max_by(|&a, &b| gain(a).total_cmp(&gain(b))).unwrap_or(0);

@@ -55,7 +55,8 @@ fn misnamed(seen: &[Seen]) -> Option<String> {
     let is_so = |s: &&Seen| {
         let (_, ending) = s.image.path.rsplit_once('.').unwrap_or_default();
         let ending = ending.to_lowercase();
-        let promised = thawline::images::decode::Format::ALL.into_iter().find(|f| f.endings().contains(&ending.as_str()));
+        let promised =
+            thawline::images::decode::Format::ALL.into_iter().find(|f| f.endings().contains(&ending.as_str()));
         promised.is_some_and(|promised| promised != s.format)
     };
     let wrong: Vec<String> =

@@ -170,7 +170,10 @@ fn equal_contents_in_two_splits_are_noted() {
     put(project.path(), "val/cat/copy.png", &png(0));
     let (_, outcome) = make(project.path(), json!({ "image_folder": "photos" })).unwrap();
     let note = outcome.notes.last().unwrap();
-    assert_eq!(note, "WARNING: 2 files have the same content as one in another split: train/cat/1.png, val/cat/copy.png");
+    assert_eq!(
+        note,
+        "WARNING: 2 files have the same content as one in another split: train/cat/1.png, val/cat/copy.png"
+    );
     assert!(outcome.notes.contains(&"1 images are exact copies of another".to_string()), "{:?}", outcome.notes);
 }
 
@@ -268,16 +271,29 @@ fn what_is_seen_is_said() {
         "16 PNG (RGB), 1 JPEG (RGB), 1 TIFF (16-bit grey), 1 WebP (RGB); 2 sizes from 20 x 20 to 45 x 31 pixels; \
          cat 8 (42 %), dog 11 (58 %)"
     );
-    assert_eq!(note(&outcome, "another format"), "1 files hold another format than their names say: dog/y.png holds WebP");
+    assert_eq!(
+        note(&outcome, "another format"),
+        "1 files hold another format than their names say: dog/y.png holds WebP"
+    );
 }
 
 #[test]
 fn images_that_look_alike_are_warned_of_across_splits_and_classes() {
-    let project = project(&["train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png", "test/cat/5.png", "test/dog/6.png"]);
+    let project = project(&[
+        "train/cat/1.png",
+        "train/dog/2.png",
+        "val/cat/3.png",
+        "val/dog/4.png",
+        "test/cat/5.png",
+        "test/dog/6.png",
+    ]);
     put(project.path(), "test/cat/brighter.png", &png_of(0, 15));
     let (_, outcome) = make(project.path(), json!({ "image_folder": "photos" })).unwrap();
     let said = note(&outcome, "look like a training image");
-    assert!(said.starts_with("WARNING: 1 test images") && said.contains("test/cat/brighter.png ~ train/cat/1.png"), "{said}");
+    assert!(
+        said.starts_with("WARNING: 1 test images") && said.contains("test/cat/brighter.png ~ train/cat/1.png"),
+        "{said}"
+    );
     assert_eq!(outcome.notes.iter().filter(|note| note.starts_with("WARNING")).count(), 1, "{:?}", outcome.notes);
 
     put(project.path(), "train/dog/same.png", &png(0));
@@ -291,7 +307,8 @@ fn images_that_look_alike_are_warned_of_across_splits_and_classes() {
 
 #[test]
 fn duplicates_are_removed_and_lookalikes_kept_together() {
-    let files: Vec<String> = ["cat", "dog"].iter().flat_map(|c| (0..20).map(move |i| format!("{c}/{i:02}.png"))).collect();
+    let files: Vec<String> =
+        ["cat", "dog"].iter().flat_map(|c| (0..20).map(move |i| format!("{c}/{i:02}.png"))).collect();
     let project = project(&files.iter().map(String::as_str).collect::<Vec<_>>());
     for i in 0..20 {
         put(project.path(), &format!("cat/{i:02}-brighter.png"), &png_of(i * 10, 12));
@@ -303,13 +320,20 @@ fn duplicates_are_removed_and_lookalikes_kept_together() {
     let (dataset, outcome) = make(project.path(), parameters).unwrap();
     let reasons: Vec<(&str, &str)> = dataset.dropped.iter().map(|d| (d.path.as_str(), d.reason.as_str())).collect();
     let conflict = "its content is in several classes";
-    assert_eq!(reasons, [("cat/copy.png", "a copy of cat/00.png"), ("cat/wrong.png", conflict), ("dog/00.png", conflict)]);
+    assert_eq!(
+        reasons,
+        [("cat/copy.png", "a copy of cat/00.png"), ("cat/wrong.png", conflict), ("dog/00.png", conflict)]
+    );
     assert!(note(&outcome, "`deduplicate`").starts_with("`deduplicate` left out 3 images: cat/copy.png"));
     let split_of = |path: &str| dataset.images.iter().find(|i| i.path == path).unwrap().split;
     for i in 0..20 {
         assert_eq!(split_of(&format!("cat/{i:02}.png")), split_of(&format!("cat/{i:02}-brighter.png")), "{i}");
     }
-    assert!(!outcome.notes.iter().any(|note| note.starts_with("WARNING") && note.contains("split")), "{:?}", outcome.notes);
+    assert!(
+        !outcome.notes.iter().any(|note| note.starts_with("WARNING") && note.contains("split")),
+        "{:?}",
+        outcome.notes
+    );
     assert_eq!(note(&outcome, "groups"), "39 groups stay in one split each; the largest has 2 images");
 }
 
@@ -368,7 +392,10 @@ fn files_of_many_images_are_datasets() {
         (arrays("data/images.npy", "data/labels.npy"), "data/images.npy#0"),
         (arrays("data/compressed.npz#x_train", "data/compressed.npz#y_train"), "data/compressed.npz#x_train/0"),
         (json!({ "parquet": [{ "files": "data/*.parquet" }] }), "data/images.parquet#image/0"),
-        (json!({ "parquet": [{ "files": "data/images.parquet", "label": "species", "image": "plain" }] }), "data/images.parquet#plain/0"),
+        (
+            json!({ "parquet": [{ "files": "data/images.parquet", "label": "species", "image": "plain" }] }),
+            "data/images.parquet#plain/0",
+        ),
         (json!({ "tar": [{ "files": "data/*.tar" }], "class_names": names }), "data/images.tar#set/000.png"),
         (json!({ "tar": [{ "files": "data/*.tar", "label": "json.species" }] }), "data/images.tar#set/000.png"),
     ] {
@@ -378,7 +405,11 @@ fn files_of_many_images_are_datasets() {
         assert_eq!(dataset.classes, ["ant", "bee", "fly"], "{listing}");
         assert_eq!(dataset.images.len(), 10);
         assert_eq!(dataset.images[0].path, first);
-        assert_eq!(dataset.images.iter().map(|i| i.label).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0, 1, 2, 0], "{listing}");
+        assert_eq!(
+            dataset.images.iter().map(|i| i.label).collect::<Vec<_>>(),
+            [0, 1, 2, 0, 1, 2, 0, 1, 2, 0],
+            "{listing}"
+        );
     }
     let mut grouped = json!({ "parquet": [{ "files": "data/images.parquet" }], "group_by": { "column": "patient" } });
     (grouped["split"], grouped["stratify"]) = (split, json!(false));
@@ -424,7 +455,10 @@ fn mistakes_about_files_of_many_images_are_said() {
     let few = said(json!({ "tar": [{ "files": "data/images.tar" }], "class_names": ["ant", "bee"] }));
     assert_eq!(few, "data/images.tar#set/002.png: label `2` is none of the 2 classes ant, bee");
     let field = said(json!({ "tar": [{ "files": "data/images.tar", "label": "json.age" }] }));
-    assert!(field.starts_with("sample `set/000` of ") && field.ends_with("`.json` has no text or number `age`"), "{field}");
+    assert!(
+        field.starts_with("sample `set/000` of ") && field.ends_with("`.json` has no text or number `age`"),
+        "{field}"
+    );
     let both = said(json!({ "image_folder": "data", "tar": [{ "files": "data/images.tar" }] }));
     assert_eq!(both, "both `image_folder` and `tar`; keep one");
 }
