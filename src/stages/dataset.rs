@@ -35,7 +35,7 @@ pub struct Params {
     pub image_folder: Option<String>,
     /// A CSV, TSV or whitespace-separated file that names the images.
     #[serde(default)]
-    pub table: Option<Table>,
+    pub table: Option<Box<Table>>,
     /// Tar files of images and labels, as WebDataset's shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tar: Option<Vec<tar::Part>>,

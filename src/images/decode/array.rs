@@ -96,7 +96,7 @@ impl Layout {
     }
 
     /// Elements of one image.
-    pub fn len(self) -> usize {
+    pub fn elements(self) -> usize {
         self.height * self.width * self.channels
     }
 
@@ -108,7 +108,7 @@ impl Layout {
         // The samples, interleaved ones, and RGB.
         let bytes_per_pixel = (self.channels * (2 * element.size + 1) + 3) as u64;
         reading.limits.check(self.width as u64, self.height as u64, bytes_per_pixel)?;
-        let needed = self.len() * element.size;
+        let needed = self.elements() * element.size;
         ensure!(bytes.len() >= needed, "an image of {} bytes, its shape needs {needed}", bytes.len());
         let colour = match self.channels {
             1 => Colour::Grey,

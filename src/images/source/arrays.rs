@@ -96,7 +96,7 @@ impl Array {
 
     fn image(&self, at: usize) -> Result<Encoded> {
         let layout = self.layout()?;
-        let size = layout.len() * self.element.size;
+        let size = layout.elements() * self.element.size;
         let bytes = self.data.bytes()[self.start + at * size..][..size].to_vec();
         Ok(Encoded::Array { bytes, element: self.element, layout })
     }

@@ -34,8 +34,11 @@ use arrays::Arrays;
 pub struct Source {
     root: PathBuf,
     limits: Limits,
-    open: Mutex<HashMap<PathBuf, Arc<OnceLock<Result<Container, String>>>>>,
+    open: Mutex<HashMap<PathBuf, Opened>>,
 }
+
+/// A container that is opened once, by whoever asks first; the others wait for it.
+type Opened = Arc<OnceLock<Result<Container, String>>>;
 
 /// The bytes of one image.
 #[derive(Debug, Clone, PartialEq)]

@@ -354,7 +354,9 @@ fn groups_come_from_paths_or_columns() {
     for parameters in [by_path, by_column] {
         let (dataset, _) = make(project.path(), parameters).unwrap();
         let mut splits: BTreeMap<String, BTreeSet<Split>> = BTreeMap::new();
-        dataset.images.iter().for_each(|i| drop(splits.entry(patient(&i.path)).or_default().insert(i.split)));
+        for image in &dataset.images {
+            splits.entry(patient(&image.path)).or_default().insert(image.split);
+        }
         assert_eq!(splits.len(), 8);
         assert!(splits.values().all(|splits| splits.len() == 1), "{splits:?}");
         assert_eq!(Split::ALL.map(|split| dataset.rows(split).len()), [12, 6, 6]);
