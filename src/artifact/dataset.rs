@@ -6,10 +6,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Reading;
+
 /// The role an image plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     Train,
@@ -32,9 +35,9 @@ impl Split {
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// The first 128 bits of the BLAKE3 digest of the file, in hex: what every random draw on this image is keyed by.
+    /// The first 128 bits of the BLAKE3 digest of the file (of an array, its elements), in hex: what every random draw on this image is keyed by.
     pub id: String,
-    /// Relative to the dataset's root, with `/`.
+    /// Relative to the dataset's root, with `/`; of an image in a file of many, the file, `#` and the image.
     pub path: String,
     /// Index into [`Dataset::classes`].
     pub label: u32,
@@ -55,19 +58,24 @@ pub struct Dropped {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Header {
     classes: Vec<String>,
     dropped: Vec<Dropped>,
+    /// Left out where it is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reading: Option<Reading>,
 }
 
 /// The artifact a `dataset` stage makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     pub classes: Vec<String>,
     /// In path order. Images outside a `fraction` or `per_class` subset are not listed.
     pub images: Vec<Image>,
     pub dropped: Vec<Dropped>,
+    /// How the images are decoded.
+    pub reading: Reading,
 }
 
 impl Dataset {
@@ -94,7 +102,8 @@ impl Dataset {
     }
 
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let header = Header { classes: self.classes.clone(), dropped: self.dropped.clone() };
+        let reading = (self.reading != Reading::default()).then(|| self.reading.clone());
+        let header = Header { classes: self.classes.clone(), dropped: self.dropped.clone(), reading };
         std::fs::write(dir.join("dataset.json"), serde_json::to_vec_pretty(&header)?)?;
         let mut rows = csv::Writer::from_path(dir.join("images.csv"))?;
         for image in &self.images {
@@ -108,6 +117,11 @@ impl Dataset {
         let text = std::fs::read(dir.join("dataset.json")).with_context(|| format!("reading {}", dir.display()))?;
         let header: Header = serde_json::from_slice(&text)?;
         let images = csv::Reader::from_path(dir.join("images.csv"))?.deserialize().collect::<Result<_, _>>()?;
-        Ok(Dataset { classes: header.classes, images, dropped: header.dropped })
+        Ok(Dataset {
+            classes: header.classes,
+            images,
+            dropped: header.dropped,
+            reading: header.reading.unwrap_or_default(),
+        })
     }
 }

@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod features;
 pub mod model;
 pub mod predictions;
+pub mod reading;
 pub mod scores;
 pub mod views;
 
@@ -12,5 +13,6 @@ pub use dataset::{Dataset, Image, Split};
 pub use features::Features;
 pub use model::Model;
 pub use predictions::Predictions;
+pub use reading::Reading;
 pub use scores::Scores;
 pub use views::Views;

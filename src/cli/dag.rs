@@ -49,6 +49,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
             facet: Params::new(),
             resolved: arm.resolve(&values)?.into(),
             metric_stage: arm.metric_stage.clone(),
+            fold: experiment.folds.and_then(|folds| folds.all().next()),
         };
         let seed = experiment.seeds.first().copied().unwrap_or(0);
         plan.add(&configuration.into(), seed, &mut sources)?;

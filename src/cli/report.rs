@@ -55,7 +55,9 @@ pub fn rows(store: &Store, run: &RunRecord) -> Result<Vec<Row>> {
     // Arms in the order of the YAML; names and seeds inside.
     let order: Vec<String> = strings(&run.context["arms"]);
     let at = |arm: &str| order.iter().position(|name| name == arm).unwrap_or(order.len());
-    trials.sort_by(|a, b| (at(&a.arm), &a.configuration, a.seed).cmp(&(at(&b.arm), &b.configuration, b.seed)));
+    trials.sort_by(|a, b| {
+        (at(&a.arm), &a.configuration, a.fold, a.seed).cmp(&(at(&b.arm), &b.configuration, b.fold, b.seed))
+    });
     trials.into_iter().map(row).collect()
 }
 
@@ -81,6 +83,7 @@ fn row(trial: TrialRecord) -> Result<Row> {
         },
         trial: trial.trial,
         arm: trial.arm,
+        fold: trial.fold,
         seed: trial.seed,
         configuration: trial.configuration,
         params: trial.params,
@@ -111,6 +114,7 @@ fn context(store: &Store, run: &RunRecord, root: &Path) -> Result<Context> {
         paired: told["paired"].as_bool().unwrap_or(true),
         commit: run.commit.clone(),
         dirty: run.dirty,
+        folds: serde_json::from_value(told["folds"].clone()).ok().flatten(),
         seeds: told["seeds"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect(),
         data: strings(&told["data"]),
         notices: strings(&told["notices"]),

@@ -31,11 +31,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
                         output::remark(&format!("notice: {notice}"));
                     }
                     let arms = text::plural(experiment.arms.len(), "arm");
-                    output::print(&format!(
-                        "{}: valid, {arms}, {}",
-                        path.display(),
-                        text::plural(experiment.seeds.len(), "seed")
-                    ));
+                    let seeds = text::plural(experiment.seeds.len(), "seed");
+                    let folds =
+                        experiment.folds.map(|folds| format!(", {}", text::plural(folds.all().count(), "fold")));
+                    output::print(&format!("{}: valid, {arms}, {seeds}{}", path.display(), folds.unwrap_or_default()));
                 }
             }
             Err(diagnostics) => {

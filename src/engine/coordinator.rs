@@ -129,6 +129,7 @@ fn context(experiment: &Experiment) -> Value {
         "margin": experiment.report.margin,
         "paired": experiment.report.paired,
         "seeds": experiment.seeds,
+        "folds": experiment.folds,
         "arms": experiment.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
         "notices": experiment.notices,
     })

@@ -1,7 +1,7 @@
 //! What an experiment wants computed: each arm, at each facet, searches; validation selects; only then is the test half
 //! asked for.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use crate::{
     artifact::{Dataset, Split},
     plan::{Configuration, Plan, Sources, Trial, TrialId},
     search::{self, Search, select},
-    spec::{Axis, Experiment},
+    spec::{Axis, Experiment, Fold},
     store::{Store, runs::Selection},
 };
 
@@ -24,10 +24,11 @@ struct Candidate {
     value: Option<Option<f64>>,
 }
 
-/// One arm at one facet: the unit that a configuration is selected for.
+/// One arm at one facet, in cross-validation at one outer fold: the unit that a configuration is selected for.
 struct Group {
     arm: String,
     facet: Map<String, Value>,
+    fold: Option<Fold>,
     search: Box<dyn Search>,
     candidates: Vec<Candidate>,
     selected: bool,
@@ -59,13 +60,21 @@ fn combinations(axes: &[Axis]) -> Vec<Map<String, Value>> {
 
 impl<'a> Arms<'a> {
     pub fn new(experiment: &'a Experiment) -> Arms<'a> {
+        let folds: Vec<Option<Fold>> = match experiment.folds {
+            Some(folds) => folds.all().map(Some).collect(),
+            None => vec![None],
+        };
         let groups = experiment.arms.iter().flat_map(|arm| {
-            combinations(&arm.facets).into_iter().map(|facet| Group {
-                arm: arm.name.clone(),
-                facet,
-                search: search::for_arm(arm),
-                candidates: Vec::new(),
-                selected: false,
+            let folds = &folds;
+            combinations(&arm.facets).into_iter().flat_map(move |facet| {
+                folds.iter().map(move |&fold| Group {
+                    arm: arm.name.clone(),
+                    facet: facet.clone(),
+                    fold,
+                    search: search::for_arm(arm),
+                    candidates: Vec::new(),
+                    selected: false,
+                })
             })
         });
         Arms { experiment, groups: groups.collect() }
@@ -85,6 +94,7 @@ impl<'a> Arms<'a> {
                     facet: group.facet.clone(),
                     resolved: Arc::new(arm.resolve(&values)?),
                     metric_stage: arm.metric_stage.clone(),
+                    fold: group.fold,
                 });
                 let seeds = self.experiment.seeds.iter();
                 let trials: Vec<TrialId> =
@@ -114,11 +124,11 @@ impl<'a> Arms<'a> {
         }
     }
 
-    /// The selections that are due: those of every facet whose arms are all settled, each once.
+    /// The selections that are due: those of every facet and fold whose arms are all settled, each once.
     pub fn select(&mut self, commit: Option<&str>) -> Vec<Chosen> {
         let due: Vec<usize> = (0..self.groups.len())
             .filter(|&i| {
-                let same = |g: &&Group| g.facet == self.groups[i].facet;
+                let same = |g: &&Group| g.facet == self.groups[i].facet && g.fold == self.groups[i].fold;
                 !self.groups[i].selected && self.groups.iter().filter(same).all(Group::is_settled)
             })
             .collect();
@@ -135,6 +145,7 @@ impl<'a> Arms<'a> {
                     experiment: self.experiment.name.clone(),
                     arm: group.arm.clone(),
                     facet: group.facet.clone(),
+                    fold: group.fold.map(Fold::number),
                     configuration: candidate.configuration.digest(),
                     metric: self.experiment.metric.to_string(),
                     value: values[best].unwrap_or(f64::NAN),
@@ -147,18 +158,18 @@ impl<'a> Arms<'a> {
         chosen
     }
 
-    /// Compared arms must share the test split: checked on the datasets before any test half is planned.
+    /// Compared arms must share the test split (of each fold): checked on the datasets before any test half is planned.
     pub fn check_paired(&self, plan: &Plan, chosen: &[Chosen], scheduler: &Scheduler, store: &Store) -> Result<()> {
         if !self.experiment.report.paired {
             return Ok(());
         }
-        let mut first: Option<(String, String)> = None;
+        let mut first: HashMap<Option<u32>, (String, String)> = HashMap::new();
         for one in chosen {
             let Some((digest, _)) = one.trials.first().and_then(|&t| test_split(plan, t, scheduler, store)) else {
                 continue;
             };
-            match &first {
-                None => first = Some((one.selection.arm.clone(), digest)),
+            match first.get(&one.selection.fold) {
+                None => drop(first.insert(one.selection.fold, (one.selection.arm.clone(), digest))),
                 Some((arm, expected)) if *expected != digest => bail!(
                     "arms `{arm}` and `{}` have different test images, so their scores cannot be paired.\n\
                      Give both the same dataset and split, or say `report: {{ paired: false }}`.",

@@ -1,6 +1,6 @@
 //! A trial as the store and the report know it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::graph::NodeIndex;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use super::scheduler::{Scheduler, State};
 use crate::{
     artifact::Split,
     plan::{Plan, TrialId},
+    spec::Fold,
     store::{NodeRecord, Store, runs::TrialRecord},
 };
 
@@ -29,6 +30,7 @@ pub fn trial(plan: &Plan, id: TrialId, scheduler: &Scheduler, store: &Store) -> 
         arm: trial.configuration.arm.clone(),
         facet: trial.configuration.facet.clone(),
         configuration: trial.configuration.digest(),
+        fold: trial.configuration.fold.map(Fold::number),
         seed: trial.seed,
         params: trial.configuration.resolved.params.clone(),
         status: status.to_string(),
@@ -86,7 +88,7 @@ fn cost(plan: &Plan, nodes: &[NodeIndex], scheduler: &Scheduler, store: &Store) 
 
 /// A line a dataset: what there is, and what was left out.
 pub fn data_lines(plan: &Plan, scheduler: &Scheduler, store: &Store) -> Vec<String> {
-    let mut lines = BTreeMap::new();
+    let (mut lines, mut said) = (BTreeMap::new(), BTreeSet::new());
     for (index, node) in plan.nodes().filter(|(_, node)| node.kind.name == "dataset") {
         let record = match (scheduler.record(index), scheduler.keys().known(index)) {
             (Some(record), _) => Some(record.clone()),
@@ -104,7 +106,8 @@ pub fn data_lines(plan: &Plan, scheduler: &Scheduler, store: &Store) -> Vec<Stri
             count("val"),
             count("test")
         );
-        for note in &record.outcome.notes {
+        // The folds of a dataset are of the same images, of which most notes are.
+        for note in record.outcome.notes.iter().filter(|note| said.insert((*note).clone())) {
             line.push_str("; ");
             line.push_str(note);
         }

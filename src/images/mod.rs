@@ -2,12 +2,14 @@
 
 pub mod decode;
 pub mod resize;
+pub mod similar;
+pub mod source;
 pub mod transforms;
 
 #[cfg(test)]
 mod tests;
 
-/// Most pixels an image may have, decoded or resized: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
+/// Most pixels a resized image may have, as the default of [`Limits`](crate::artifact::reading::Limits).
 pub const MAX_PIXELS: u64 = 178_956_970;
 
 /// A decoded image: `pixels` is u8, [height, width, 3], RGB.

@@ -5,18 +5,22 @@ use std::{fs, path::PathBuf};
 use proptest::prelude::*;
 
 use super::{
-    Rgb,
-    decode::decode,
+    Rgb, decode as decoding,
     resize::{Interpolation, center_crop, crop, flip_horizontally, resize, shorter_side},
 };
+use crate::artifact::Reading;
 
 fn file(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference/images").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn decode(bytes: &[u8]) -> anyhow::Result<Rgb> {
+    Ok(decoding::decode(bytes, &Reading::default())?.image)
+}
+
 fn image(name: &str) -> Rgb {
-    decode(&file(name)).unwrap()
+    decode(&file(name)).unwrap_or_else(|error| panic!("{name}: {error:#}"))
 }
 
 /// The largest difference of a channel.
@@ -79,7 +83,7 @@ fn damage_is_said_in_words() {
     let reason = |bytes: &[u8]| format!("{:#}", decode(bytes).unwrap_err());
     assert_eq!(reason(b""), "the file is empty");
     assert!(reason(b"<html>").starts_with("not an image: it starts with [3c, 68"), "{}", reason(b"<html>"));
-    assert_eq!(reason(b"RIFF\x10\0\0\0WEBPVP8 "), "a WebP image; JPEG and PNG are read: convert it");
+    assert_eq!(reason(b"\0\0\0\x18ftypheic"), "a HEIC image, which is not read: convert it to PNG");
     let jpeg = file("baseline_420.jpg");
     assert!(reason(&jpeg[..jpeg.len() - 2]).contains("truncated"), "{}", reason(&jpeg[..jpeg.len() - 2]));
     let png = file("rgb_png.png");

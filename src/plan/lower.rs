@@ -23,7 +23,10 @@ use crate::{
     backbones,
     images::transforms::Transform,
     spec::{BackboneChoice, Resolved},
-    stages::{self, Stage, augment, evaluate, extract_features, fine_tune, freeze_schedule, train_head},
+    stages::{
+        self, Stage, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune, freeze_schedule,
+        train_head,
+    },
 };
 
 /// Plans one half of every `evaluate` stage.
@@ -35,12 +38,14 @@ pub fn evaluations(
     sources: &mut dyn Sources,
 ) -> Result<Vec<Evaluation>> {
     let shared = match plan.shared.take() {
-        Some((of, shared)) if Arc::ptr_eq(&of, &configuration.resolved) => shared,
-        Some((of, shared)) => shared.carried(&of, &configuration.resolved),
+        Some((_, fold, _)) if fold != configuration.fold => Shared::default(),
+        Some((of, _, shared)) if Arc::ptr_eq(&of, &configuration.resolved) => shared,
+        Some((of, _, shared)) => shared.carried(&of, &configuration.resolved),
         None => Shared::default(),
     };
     let resolved = Arc::clone(&configuration.resolved);
-    let mut lowering = Lowering { plan, resolved: &resolved, seed, sources, shared, models: BTreeMap::new() };
+    let fold = configuration.fold;
+    let mut lowering = Lowering { plan, resolved: &resolved, fold, seed, sources, shared, models: BTreeMap::new() };
     let mut out = Vec::new();
     for (name, stage) in &resolved.stages {
         if let Stage::Evaluate(params) = stage {
@@ -48,7 +53,7 @@ pub fn evaluations(
         }
     }
     let shared = lowering.shared;
-    plan.shared = Some((resolved, shared));
+    plan.shared = Some((resolved, fold, shared));
     Ok(out)
 }
 
@@ -99,6 +104,7 @@ struct ModelNode {
 struct Lowering<'a> {
     plan: &'a mut Plan,
     resolved: &'a Resolved,
+    fold: Option<Fold>,
     seed: u64,
     sources: &'a mut dyn Sources,
     shared: Shared,
@@ -154,7 +160,8 @@ impl Lowering<'_> {
         let Stage::Dataset(params) = self.stage(name)?.clone() else { bail!("`{name}` is not a dataset") };
         let files = self.sources.dataset(&params)?;
         let extra = Extra { sources: files.paths, source_digest: Some(files.digest), ..Extra::default() };
-        let made = self.add("dataset", name.to_string(), &params, extra, Vec::new())?;
+        let label = self.fold.map_or(name.to_string(), |fold| format!("{name}.fold{}", fold.number()));
+        let made = self.add("dataset", label, &dataset::Work { params, fold: self.fold }, extra, Vec::new())?;
         self.shared.datasets.insert(name.to_string(), made);
         Ok(made)
     }

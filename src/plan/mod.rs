@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 pub use node::Node;
 pub use sources::Sources;
 
-use crate::{artifact::Split, spec::Resolved, store::runs::SelectionId};
+use crate::{artifact::Split, spec::Resolved, stages::dataset::Fold, store::runs::SelectionId};
 
 /// A configuration's name and values: an arm with every parameter fixed, at one facet.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Configuration {
     pub resolved: Arc<Resolved>,
     /// The `evaluate` stage whose validation metric selects.
     pub metric_stage: String,
+    /// The outer fold, in cross-validation. Not part of the digest: a configuration is the same in every fold.
+    pub fold: Option<Fold>,
 }
 
 impl Configuration {
@@ -50,7 +52,7 @@ pub type TrialId = usize;
 /// One configuration at one seed.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// `<arm>-<configuration digest>-s<seed>`.
+    /// `<arm>-<configuration digest>-s<seed>`, with `-f<fold>` before the seed in cross-validation.
     pub name: String,
     pub configuration: Arc<Configuration>,
     pub seed: u64,
@@ -78,13 +80,14 @@ pub struct Plan {
     by_recipe: HashMap<blake3::Hash, NodeIndex>,
     trials: Vec<Trial>,
     /// What the configuration lowered last has in common at all its seeds.
-    shared: Option<(Arc<Resolved>, lower::Shared)>,
+    shared: Option<(Arc<Resolved>, Option<Fold>, lower::Shared)>,
 }
 
 impl Plan {
     /// Adds the nodes that a trial needs up to its validation scores. Test halves come with [`Plan::unseal`].
     pub fn add(&mut self, configuration: &Arc<Configuration>, seed: u64, sources: &mut dyn Sources) -> Result<TrialId> {
-        let name = format!("{}-{}-s{seed}", configuration.arm, configuration.digest());
+        let fold = configuration.fold.map(|fold| format!("-f{}", fold.number())).unwrap_or_default();
+        let name = format!("{}-{}{fold}-s{seed}", configuration.arm, configuration.digest());
         let evaluations = lower::evaluations(self, configuration, seed, Split::Val, sources)?;
         self.trials.push(Trial { name, configuration: Arc::clone(configuration), seed, evaluations, selection: None });
         Ok(self.trials.len() - 1)

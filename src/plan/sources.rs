@@ -113,7 +113,7 @@ impl<'a> DiskSources<'a> {
 impl Sources for DiskSources<'_> {
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         // How the images are divided does not change which files are read.
-        let id = serde_json::to_string(&(&params.image_folder, &params.table))?;
+        let id = params.place()?;
         if let Some(files) = self.seen.datasets.get(&id) {
             return Ok(files.clone());
         }

@@ -72,6 +72,7 @@ proptest! {
                 facet: Params::new(),
                 resolved: experiment.arms[0].resolve(&values(choice)).unwrap().into(),
                 metric_stage: "score".into(),
+                fold: None,
             });
             let mut alone = Plan::default();
             alone.add(&configuration, seed, &mut Named).unwrap();

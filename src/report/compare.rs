@@ -35,7 +35,8 @@ pub fn summarize(rows: &[Row], context: &Context) -> Result<Summary> {
     let of_chosen = Groups::collect(over_chosen(chosen.clone(), &metrics), &["facet", "arm"])?;
     let paired = match &context.baseline {
         Some(baseline) if metrics.contains(&judged_by) => {
-            Groups::collect(paired_differences(chosen, baseline, &judged_by), &["facet", "arm"])?
+            let folds = rows.iter().any(|row| row.fold.is_some());
+            Groups::collect(paired_differences(chosen, baseline, &judged_by, folds), &["facet", "arm"])?
         }
         _ => Groups::default(),
     };
@@ -175,14 +176,12 @@ fn over_chosen(chosen: LazyFrame, metrics: &[String]) -> LazyFrame {
     chosen.group_by_stable([col("facet"), col("arm")]).agg(aggregates)
 }
 
-/// Each chosen trial minus the baseline's of the same facet value and seed.
-fn paired_differences(chosen: LazyFrame, baseline: &str, metric: &str) -> LazyFrame {
-    let keys = [col("facet"), col("seed")];
-    let baseline = chosen.clone().filter(col("arm").eq(lit(baseline))).select([
-        col("facet"),
-        col("seed"),
-        col(metric).alias("baseline"),
-    ]);
+/// Each chosen trial minus the baseline's of the same facet value, fold and seed.
+fn paired_differences(chosen: LazyFrame, baseline: &str, metric: &str, folds: bool) -> LazyFrame {
+    let mut keys = vec![col("facet"), col("seed")];
+    keys.extend(folds.then(|| col("fold")));
+    let own = [keys.clone(), vec![col(metric).alias("baseline")]].concat();
+    let baseline = chosen.clone().filter(col("arm").eq(lit(baseline))).select(own);
     chosen
         .join(baseline, keys.clone(), keys, JoinArgs::new(JoinType::Inner))
         .with_column((col(metric) - col("baseline")).alias("difference"))

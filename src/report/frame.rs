@@ -1,6 +1,6 @@
 //! Trials as a Polars frame, and as the files `trials.csv` and `trials.parquet`.
 //!
-//! Columns: `arm`, `facet.<axis>`, `params.<name>` of the parameters that differ, `seed`, `trial`, `configuration`,
+//! Columns: `arm`, `facet.<axis>`, `params.<name>` of the parameters that differ, `fold` in cross-validation, `seed`, `trial`, `configuration`,
 //! `status`, `selected`, the metrics (`val/accuracy`), `cost.<what>`, `error`, and last the parameters that do not differ.
 
 use std::{collections::BTreeSet, fs::File, path::Path};
@@ -25,6 +25,9 @@ pub fn trials(rows: &[Row]) -> Result<DataFrame> {
         columns.push(values(&format!("facet.{axis}"), rows.iter().map(|row| row.facet.get(&axis))));
     }
     columns.extend(parameters::differing(rows).iter().map(param));
+    if rows.iter().any(|row| row.fold.is_some()) {
+        columns.push(Column::new("fold".into(), rows.iter().map(|row| row.fold).collect::<Vec<_>>()));
+    }
     columns.push(Column::new("seed".into(), rows.iter().map(|row| row.seed).collect::<Vec<_>>()));
     columns.push(text("trial", |row| &row.trial));
     columns.push(text("configuration", |row| &row.configuration));

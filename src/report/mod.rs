@@ -20,6 +20,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::spec::Folds;
+
 pub use compare::summarize;
 pub use results::{Format, table};
 pub use statistics::{Difference, Estimate};
@@ -34,6 +36,9 @@ pub struct Row {
     /// Values of the facet axes; empty without facets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub facet: BTreeMap<String, Value>,
+    /// The outer fold whose images are the test split, in cross-validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<u32>,
     pub seed: u64,
     /// Short digest of the arm and its parameters without the seed.
     pub configuration: String,
@@ -108,6 +113,8 @@ pub struct Context {
     /// Whether files differed from the commit.
     pub dirty: bool,
     pub seeds: Vec<u64>,
+    /// Cross-validation: differences are then over folds as well as seeds, and folds share training images.
+    pub folds: Option<Folds>,
     /// A line each: counts of a dataset, dropped images.
     pub data: Vec<String>,
     pub notices: Vec<String>,

@@ -79,6 +79,8 @@ pub fn trials(rows: &[Row], metrics: &[&str]) -> Table {
     let params = parameters::differing(rows);
     let mut header = vec!["arm"];
     header.extend(axes.iter().chain(&params).map(String::as_str));
+    let folds = rows.iter().any(|row| row.fold.is_some());
+    header.extend(folds.then_some("fold"));
     header.extend(["seed", "status"]);
     header.extend(metrics);
     header.extend(["time", "trial"]);
@@ -87,6 +89,9 @@ pub fn trials(rows: &[Row], metrics: &[&str]) -> Table {
         let mut cells = vec![row.arm.clone()];
         cells.extend(axes.iter().map(|axis| row.facet.get(axis).map_or(NONE.to_owned(), text::value)));
         cells.extend(params.iter().map(|name| row.params.get(name).map_or(NONE.to_owned(), text::value)));
+        if folds {
+            cells.push(row.fold.map_or(NONE.to_owned(), |fold| fold.to_string()));
+        }
         cells.push(row.seed.to_string());
         cells.push(if row.selected { format!("{}, chosen", row.status.name()) } else { row.status.name().to_owned() });
         cells.extend(metrics.iter().map(|name| row.metrics.get(*name).map_or(NONE.to_owned(), |v| text::metric(*v))));

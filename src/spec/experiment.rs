@@ -7,7 +7,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     pipeline::{Pipeline, check_literal},
     schema,
 };
+use crate::stages::dataset::Fold;
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -30,8 +31,10 @@ pub struct Experiment {
     pub root: PathBuf,
     pub description: Option<String>,
     pub arms: Vec<Arm>,
-    /// One trial a configuration and seed.
+    /// One trial a configuration, fold and seed.
     pub seeds: Vec<u64>,
+    /// Cross-validation: every outer fold is the test split once.
+    pub folds: Option<Folds>,
     /// Axes that are reported side by side.
     pub facets: Vec<Axis>,
     pub metric: Metric,
@@ -40,6 +43,21 @@ pub struct Experiment {
     pub notices: Vec<String>,
     /// Every YAML text that was read, for the record.
     pub sources: Vec<(PathBuf, String)>,
+}
+
+/// Cross-validation: `count` folds, divided anew `times` times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folds {
+    pub count: u32,
+    pub times: u32,
+}
+
+impl Folds {
+    /// Every outer fold by number, those of the first division first.
+    pub fn all(self) -> impl Iterator<Item = Fold> {
+        let fold = move |number| Fold { index: number % self.count, of: self.count, repeat: number / self.count };
+        (0..self.count * self.times).map(fold)
+    }
 }
 
 /// A value from the command line: parameter, value, and a source to point at.
@@ -120,8 +138,13 @@ struct AxisFile {
 struct Repeats {
     /// A list of seeds, or their number: 3 means 0, 1, 2.
     seeds: Option<Seeds>,
-    /// Reserved.
-    folds: Option<Value>,
+    /// Cross-validation: the images are divided into so many folds, each is the test split once, and a configuration is
+    /// chosen for each.
+    #[schemars(range(min = 2, max = 1_000))]
+    folds: Option<u32>,
+    /// Divide into folds anew so many times.
+    #[schemars(range(min = 1, max = 1_000))]
+    times: Option<u32>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -190,7 +213,7 @@ impl File {
     ) -> (Vec<Arm>, Experiment) {
         let mut faults = Vec::new();
         check_literal(&self.params.clone().into(), &at("params"), &mut faults);
-        let seeds = self.seeds(&mut faults);
+        let (seeds, folds) = (self.seeds(&mut faults), self.folds(&mut faults));
         let metric = self.metric(&mut faults);
         let shared = axes(self.sweep.as_ref(), &at("sweep"), &mut faults);
         let run_cap = self.sweep.as_ref().and_then(|sweep| sweep.run_cap);
@@ -273,6 +296,7 @@ impl File {
             description: self.description,
             arms: Vec::new(),
             seeds,
+            folds,
             facets: facets.into_iter().filter(|facet| !fixed(facet)).map(|facet| facet.axis).collect(),
             metric,
             report,
@@ -284,10 +308,6 @@ impl File {
 
     fn seeds(&self, faults: &mut Vec<Fault>) -> Vec<u64> {
         let Some(repeats) = &self.repeats else { return vec![0] };
-        if repeats.folds.is_some() {
-            let fault = Fault::key(&at("repeats.folds"), "`folds` are not supported yet");
-            faults.push(fault.help("supported: `seeds`"));
-        }
         match &repeats.seeds {
             None => vec![0],
             Some(Seeds::Count(count)) => (0..u64::from(*count)).collect(),
@@ -302,6 +322,16 @@ impl File {
                 seeds.clone()
             }
         }
+    }
+
+    fn folds(&self, faults: &mut Vec<Fault>) -> Option<Folds> {
+        let repeats = self.repeats.as_ref()?;
+        if repeats.times.is_some() && repeats.folds.is_none() {
+            let fault =
+                Fault::key(&at("repeats.times"), "`times` repeats the division into folds, and there are no `folds`");
+            faults.push(fault.help("say `folds: 5`, or remove it"));
+        }
+        Some(Folds { count: repeats.folds?, times: repeats.times.unwrap_or(1) })
     }
 
     fn metric(&self, faults: &mut Vec<Fault>) -> Metric {

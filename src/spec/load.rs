@@ -85,6 +85,9 @@ impl Loader {
         self.check_overrides(&overrides, &arms);
         for arm in &mut arms {
             self.settle_metric(arm, &experiment.metric, &source);
+            if experiment.folds.is_some() {
+                self.check_folds(arm, &source);
+            }
             for assignment in arm.sample(CHECKED) {
                 arm.resolve_into(&assignment, &mut self.problems);
             }
@@ -174,6 +177,21 @@ impl Loader {
         Some(Arc::new(Pipeline::new(stem(path), source, tree, &mut self.problems)))
     }
 
+    /// Folds divide the images themselves, and take val from what is left in `split`'s proportion.
+    fn check_folds(&mut self, arm: &Arm, source: &Arc<Source>) {
+        let at = key_path(&["repeats", "folds"]);
+        for stage in arm.first() {
+            let Some(Stage::Dataset(params)) = &stage.stage else { continue };
+            if !params.split.is_some_and(|split| split.val > 0.0) {
+                let message =
+                    format!("dataset {} of arm {} has no `split` with val", quote(&stage.name), quote(&arm.name));
+                let fault = Fault::value(&at, message);
+                self.problems
+                    .add(source, fault.help("folds take val from the images that are not tested: by its part there"));
+            }
+        }
+    }
+
     /// Finds the `evaluate` stage whose metric selects, and the metric in it.
     fn settle_metric(&mut self, arm: &mut Arm, metric: &Metric, source: &Arc<Source>) {
         let stages = arm.first();
@@ -252,6 +270,7 @@ fn of_pipeline(pipeline: &Pipeline) -> Experiment {
         description: pipeline.description.clone(),
         arms: Vec::new(),
         seeds: vec![0],
+        folds: None,
         facets: Vec::<Axis>::new(),
         metric: Metric::default(),
         report: ReportSpec::default(),

@@ -21,9 +21,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use crate::stages::dataset::Fold;
 pub use arm::{Arm, Axis, Method, Resolved};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, display};
-pub use experiment::{Experiment, ReportSpec, schema as experiment_schema};
+pub use experiment::{Experiment, Folds, ReportSpec, schema as experiment_schema};
 pub use load::{load, project_root};
 pub use metric::{Goal, Metric};
 pub use pipeline::Pipeline;

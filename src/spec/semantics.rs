@@ -41,15 +41,16 @@ pub fn check_stage(stage: &Stage) -> Vec<Fault> {
 
 fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
     let mut faults = Vec::new();
-    match (&params.image_folder, &params.table) {
-        (None, None) => {
-            faults.push(Fault::key(&inside("dataset"), "a dataset needs `image_folder` or `table`"));
+    match params.listings()[..] {
+        [] => {
+            let fault = Fault::key(&inside("dataset"), "a dataset needs `image_folder` or `table`");
+            faults.push(fault.help("or, for files that hold many images, `tar`, `parquet` or `arrays`"));
         }
-        (Some(_), Some(_)) => {
-            let message = "a dataset has either `image_folder` or `table`, not both";
-            faults.push(Fault::key(&inside("dataset.table"), message));
+        [_] => {}
+        [first, second, ..] => {
+            let message = format!("a dataset has either `{first}` or `{second}`, not both");
+            faults.push(Fault::key(&inside(&format!("dataset.{second}")), message));
         }
-        _ => {}
     }
     if let Some(split) = &params.split {
         let sum = split.train + split.val + split.test;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{artifact::Split, images::transforms::Transform};
 
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How images become network inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

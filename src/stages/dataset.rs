@@ -1,7 +1,7 @@
 //! `dataset`: finds the images, their classes and their splits.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     path::{Path, PathBuf},
 };
@@ -10,14 +10,23 @@ use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Split;
+use crate::artifact::{
+    Reading, Split,
+    reading::{Levels, Limits},
+};
 
+pub mod arrays;
 mod folder;
+mod group;
+pub mod parquet;
 mod table;
+pub mod tar;
 
-pub const VERSION: u32 = 1;
+pub use group::GroupBy;
 
-/// Where the images are and how they are divided. Exactly one of `image_folder` and `table`.
+pub const VERSION: u32 = 2;
+
+/// Where the images are and how they are divided. Exactly one of `image_folder`, `table`, `tar`, `parquet` and `arrays`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -26,8 +35,21 @@ pub struct Params {
     pub image_folder: Option<String>,
     /// A CSV, TSV or whitespace-separated file that names the images.
     #[serde(default)]
-    pub table: Option<Table>,
-    /// Fractions of the images; they sum to 1. Not with folders or a column that already say the split.
+    pub table: Option<Box<Table>>,
+    /// Tar files of images and labels, as WebDataset's shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tar: Option<Vec<tar::Part>>,
+    /// Parquet files with image bytes, as Hugging Face's datasets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parquet: Option<Vec<parquet::Part>>,
+    /// IDX, `.npy` or `.npz` files of images and of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrays: Option<Vec<arrays::Part>>,
+    /// Names of the classes 0, 1, ... where `tar`, `parquet` or `arrays` number them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+    /// Fractions of the images; they sum to 1. Not with folders or a column that already say the split; where those say only
+    /// train and test, `test: 0` takes val from train.
     #[serde(default)]
     pub split: Option<Fractions>,
     /// Keep the class proportions in every split and subset.
@@ -50,10 +72,77 @@ pub struct Params {
     pub per_class: Option<u64>,
     #[serde(default)]
     pub on_unreadable: OnUnreadable,
+    /// Images of one group (a patient, a module) stay in one split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<GroupBy>,
+    /// Of images with equal content keep one; those that look the same stay in one split.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deduplicate: bool,
+    /// RGB that transparent images are composited on, 0 to 255 each; white by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<[u8; 3]>,
+    /// What is black and what is white where a sample has more than 8 bits: `type` (the default), `image`, or
+    /// `{ low, high }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levels: Option<Levels>,
+    /// What decoding one image may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 fn yes() -> bool {
     true
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Params {
+    /// The ways of listing images that are given, by name: sound parameters have one.
+    pub fn listings(&self) -> Vec<&'static str> {
+        let given = [
+            ("image_folder", self.image_folder.is_some()),
+            ("table", self.table.is_some()),
+            ("tar", self.tar.is_some()),
+            ("parquet", self.parquet.is_some()),
+            ("arrays", self.arrays.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+
+    /// How the images are decoded.
+    pub fn reading(&self) -> Reading {
+        let default = Reading::default();
+        Reading {
+            background: self.background.unwrap_or(default.background),
+            levels: self.levels.unwrap_or(default.levels),
+            limits: self.limits.unwrap_or(default.limits),
+        }
+    }
+
+    /// The parameters that say which files are read, so that others may change without looking again.
+    pub fn place(&self) -> Result<String> {
+        let place = (&self.image_folder, &self.table, &self.tar, &self.parquet, &self.arrays, &self.group_by);
+        Ok(serde_json::to_string(&place)?)
+    }
+}
+
+/// Cross-validation: the test split is fold `index` of `of`; val is taken from the rest, in `split`'s proportion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {
+    pub index: u32,
+    pub of: u32,
+    /// Which division into folds, from 0.
+    pub repeat: u32,
+}
+
+impl Fold {
+    /// Counted through all divisions.
+    pub fn number(self) -> u32 {
+        self.repeat * self.of + self.index
+    }
 }
 
 /// Fractions of the images.
@@ -150,14 +239,20 @@ pub enum Separator {
     Whitespace,
 }
 
-/// The node's work is the parameters. Inputs: none. Sources: `root` (the image folder, or the folder that table paths are
-/// relative to) and `table` (the file).
-pub type Work = Params;
+/// Inputs: none. Sources: `root` (the image folder, the folder that table paths are relative to, or else the project) and
+/// `table` (the file).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    #[serde(flatten)]
+    pub params: Params,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+}
 
 /// Where the stage reads: `root`, and `table` if there is one, as absolute paths.
 ///
 /// # Errors
-/// When the parameters name both or neither of `image_folder` and `table`, or something that is not there.
+/// When the parameters do not name exactly one way of listing images, or name something that is not there.
 pub fn sources(params: &Params, project_root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let project = std::path::absolute(project_root)?;
     let folder = |written: &str| {
@@ -165,9 +260,14 @@ pub fn sources(params: &Params, project_root: &Path) -> Result<BTreeMap<String, 
         ensure!(path.is_dir(), "there is no folder {}", path.display());
         Ok(path)
     };
+    match params.listings()[..] {
+        [] => bail!("neither `image_folder` nor `table`; say where the images are"),
+        [_] => {}
+        [first, second, ..] => bail!("both `{first}` and `{second}`; keep one"),
+    }
     match (&params.image_folder, &params.table) {
-        (Some(root), None) => Ok(BTreeMap::from([("root".into(), folder(root)?)])),
-        (None, Some(table)) => {
+        (Some(root), _) => Ok(BTreeMap::from([("root".into(), folder(root)?)])),
+        (_, Some(table)) => {
             let file = project.join(&table.file);
             ensure!(file.is_file(), "there is no table {}", file.display());
             let root = match &table.images {
@@ -176,8 +276,7 @@ pub fn sources(params: &Params, project_root: &Path) -> Result<BTreeMap<String, 
             };
             Ok(BTreeMap::from([("root".into(), root), ("table".into(), file)]))
         }
-        (Some(_), Some(_)) => bail!("both `image_folder` and `table`; keep one"),
-        (None, None) => bail!("neither `image_folder` nor `table`; say where the images are"),
+        (None, None) => Ok(BTreeMap::from([("root".into(), project)])),
     }
 }
 
@@ -189,32 +288,45 @@ pub fn listing(params: &Params, project_root: &Path) -> Result<Vec<PathBuf>> {
     let sources = sources(params, project_root)?;
     let (root, table) = (&sources["root"], sources.get("table"));
     let found = scan(params, root, table.map(PathBuf::as_path))?;
-    let mut files: Vec<PathBuf> = found.candidates.iter().map(|c| root.join(&c.path)).collect();
+    let mut files: Vec<PathBuf> = match found.files {
+        Some(files) => files.into_iter().collect(),
+        None => found.candidates.iter().map(|c| root.join(&c.path)).collect(),
+    };
     files.extend(table.cloned());
     files.sort();
     Ok(files)
 }
 
-/// A file that may be an image of the dataset.
+/// A file that may be an image of the dataset, or an image in a file of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Relative to the dataset's root, with `/`.
+    /// Relative to the dataset's root, with `/`; as [`Source`](crate::images::source::Source) reads it.
     pub path: String,
     /// The name of its class.
     pub label: String,
     pub split: Option<Split>,
+    /// What keeps it with others in one split.
+    pub group: Option<String>,
 }
 
-/// What a folder or a table says.
+/// What a folder, a table or files of many images say.
+#[derive(Default)]
 pub struct Found {
     pub classes: Vec<String>,
     pub candidates: Vec<Candidate>,
     /// What a person should know: files that are ignored, rows that are dropped.
     pub notes: Vec<String>,
+    /// The files that hold images and labels, where an image is not a file of its own.
+    pub files: Option<BTreeSet<PathBuf>>,
 }
 
 impl Found {
     pub fn has_splits(&self) -> bool {
         self.candidates.iter().any(|c| c.split.is_some())
+    }
+
+    fn has(&self, split: Split) -> bool {
+        self.candidates.iter().any(|c| c.split == Some(split))
     }
 }
 
@@ -233,21 +345,81 @@ fn check(params: &Params) -> Result<()> {
     }
     ensure!(params.sample != Some(0), "`sample` is 0; it must be at least 1");
     ensure!(params.per_class != Some(0), "`per_class` is 0; it must be at least 1");
+    if let Some(Levels::Given(levels)) = params.levels {
+        ensure!(
+            levels.low < levels.high,
+            "`levels`: `low` is {}, it must be below `high`, {}",
+            levels.low,
+            levels.high
+        );
+    }
     Ok(())
 }
 
-/// Finds the candidates without reading any image: `root` and `table` are those of [`sources`].
+/// Finds the candidates without decoding any image: `root` and `table` are those of [`sources`].
 pub fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
     check(params)?;
-    let found = match (&params.table, table) {
-        (Some(columns), Some(file)) => table::scan(columns, file, root)?,
+    let mut found = match (&params.table, table, &params.tar, &params.parquet, &params.arrays) {
+        (Some(columns), Some(file), ..) => table::scan(columns, file, root, params.group_by.as_ref())?,
+        (_, _, Some(parts), ..) => tar::scan(parts, root, params)?,
+        (_, _, _, Some(parts), _) => parquet::scan(parts, root, params)?,
+        (_, _, _, _, Some(parts)) => arrays::scan(parts, root, params)?,
         _ => folder::scan(root)?,
     };
-    match (params.split.is_some(), found.has_splits()) {
-        (true, true) => bail!("{} already says the splits; leave `split` out", root.display()),
-        (false, false) => bail!("nothing says the splits; add `split: {{ train: 0.6, val: 0.2, test: 0.2 }}`"),
+    if let Some(by) = &params.group_by {
+        by.complete(&mut found.candidates)?;
+    }
+    match (params.split, found.has_splits()) {
+        (Some(split), true) if split.test == 0.0 && found.has(Split::Test) && !found.has(Split::Val) => Ok(found),
+        (Some(_), true) => bail!("{} already says the splits; leave `split` out", root.display()),
+        (None, false) => bail!("nothing says the splits; add `split: {{ train: 0.6, val: 0.2, test: 0.2 }}`"),
         _ => Ok(found),
     }
+}
+
+/// The classes that labels are: in the order of numbers where all are.
+fn numbered(candidates: &[Candidate]) -> Vec<String> {
+    let mut classes: Vec<String> =
+        candidates.iter().map(|c| c.label.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    table::sort_labels(&mut classes);
+    classes
+}
+
+/// Turns labels 0, 1, ... into the names of these classes; labels that are a name already stay.
+fn named(candidates: &mut [Candidate], names: &[String]) -> Result<Vec<String>> {
+    for candidate in candidates {
+        if names.contains(&candidate.label) {
+            continue;
+        }
+        let name = candidate.label.parse().ok().and_then(|number: usize| names.get(number));
+        let name = name.with_context(|| {
+            format!(
+                "{}: label `{}` is none of the {} classes {}",
+                candidate.path,
+                candidate.label,
+                names.len(),
+                list_some(names)
+            )
+        })?;
+        candidate.label = name.clone();
+    }
+    Ok(names.to_vec())
+}
+
+/// Files below `root` that a pattern (or a plain path) stands for: as written below the root, and whole; sorted.
+fn matching(root: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>> {
+    let folder = root.to_str().with_context(|| format!("{} is not UTF-8", root.display()))?;
+    let found = glob::glob(&format!("{}/{pattern}", glob::Pattern::escape(folder)))
+        .with_context(|| format!("`{pattern}` is no pattern"))?;
+    let mut files = Vec::new();
+    for path in found {
+        let path = path.with_context(|| format!("looking for `{pattern}`"))?;
+        let below = path.strip_prefix(root).unwrap_or(&path).to_str();
+        files.push((below.with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned(), path));
+    }
+    ensure!(!files.is_empty(), "there is no file `{pattern}` in {}", root.display());
+    files.sort();
+    Ok(files)
 }
 
 /// The split that a folder or a field of that name stands for.

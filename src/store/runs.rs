@@ -64,6 +64,8 @@ pub struct TrialRecord {
     pub arm: String,
     pub facet: Map<String, Value>,
     pub configuration: String,
+    /// The outer fold, in cross-validation.
+    pub fold: Option<u32>,
     pub seed: u64,
     pub params: Map<String, Value>,
     /// `pending`, `done`, `failed`.
@@ -82,6 +84,8 @@ pub struct Selection {
     pub experiment: String,
     pub arm: String,
     pub facet: Map<String, Value>,
+    /// The outer fold, in cross-validation: every fold has a selection of its own.
+    pub fold: Option<u32>,
     pub configuration: String,
     pub metric: String,
     pub value: f64,
@@ -189,7 +193,7 @@ impl Store {
     pub fn put_trials(&mut self, run: i64, trials: &[TrialRecord]) -> Result<()> {
         self.write(|db| {
             let mut insert = db.prepare_cached(
-                "INSERT OR REPLACE INTO trials VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "INSERT OR REPLACE INTO trials VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?;
             for t in trials {
                 insert.execute(params![
@@ -206,6 +210,7 @@ impl Store {
                     serde_json::to_string(&t.metrics)?,
                     serde_json::to_string(&t.cost)?,
                     serde_json::to_string(&t.nodes)?,
+                    t.fold,
                 ])?;
             }
             Ok(())
@@ -215,7 +220,7 @@ impl Store {
     /// The trials of a run by name.
     pub fn trials(&self, run: i64) -> Result<Vec<TrialRecord>> {
         let mut query = self.db.prepare_cached(
-            "SELECT trial, arm, facet, configuration, seed, params, status, error, selected, metrics, cost, nodes FROM trials WHERE run = ?1 ORDER BY trial",
+            "SELECT trial, arm, facet, configuration, seed, params, status, error, selected, metrics, cost, nodes, fold FROM trials WHERE run = ?1 ORDER BY trial",
         )?;
         let rows = query.query_map([run], |row| {
             Ok(TrialRecord {
@@ -231,6 +236,7 @@ impl Store {
                 metrics: json(row, 9)?,
                 cost: json(row, 10)?,
                 nodes: json(row, 11)?,
+                fold: row.get(12)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -250,8 +256,8 @@ impl Store {
         let (facet, scores) = (serde_json::to_string(&selection.facet)?, serde_json::to_string(&selection.scores)?);
         self.write(|db| {
             db.execute(
-                "INSERT INTO selections(run, experiment, arm, facet, configuration, metric, value, scores, git_commit, made) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
-                params![run, selection.experiment, selection.arm, facet, selection.configuration, selection.metric, selection.value, scores, selection.commit, now()],
+                "INSERT INTO selections(run, experiment, arm, facet, configuration, metric, value, scores, git_commit, made, fold) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                params![run, selection.experiment, selection.arm, facet, selection.configuration, selection.metric, selection.value, scores, selection.commit, now(), selection.fold],
             )?;
             Ok(SelectionId(db.last_insert_rowid()))
         })

@@ -3,9 +3,11 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod folds;
 mod golden;
 mod interrupt;
 mod kills;
+mod photos;
 mod predict;
 mod results;
 mod structure;

@@ -37,7 +37,7 @@ const ONLY_IN: [(&str, &[&str]); 5] = [
     ("rusqlite", &["src/store"]),
     ("serde_yaml", &["src/spec"]),
     ("unsafe_libyaml", &["src/spec"]),
-    ("polars", &["src/report", "src/artifact/predictions.rs"]),
+    ("polars", &["src/report", "src/artifact/predictions.rs", "src/images/source/parquet.rs"]),
 ];
 
 fn root() -> &'static Path {

@@ -7,7 +7,10 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use tch::Kind;
 use thawline::{
-    artifact::model::{Normalization, Pooling},
+    artifact::{
+        Reading,
+        model::{Normalization, Pooling},
+    },
     backbones::{self, Preprocessing},
     images::{
         decode::decode,
@@ -36,7 +39,8 @@ fn predictions(request: &PredictRequest) -> Result<Vec<Prediction>> {
 /// The backbone's own preprocessing: shorter side to `resize`, then the middle.
 fn prepare(path: &Path, preprocessing: &Preprocessing) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let image = decode(&bytes).with_context(|| format!("{} is no image that can be read", path.display()))?;
+    let decoded = decode(&bytes, &Reading::default());
+    let image = decoded.with_context(|| format!("{} is no image that can be read", path.display()))?.image;
     let (width, height) = shorter_side(image.width, image.height, preprocessing.resize);
     let interpolation =
         if preprocessing.interpolation == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear };

@@ -95,7 +95,8 @@ mistakes! {
     repeated_seed: EXPERIMENT, "seeds: 3" => "seeds: [1, 2, 1]";
     negative_seed: EXPERIMENT, "seeds: 3" => "seeds: [1, -2]";
     no_seeds: EXPERIMENT, "seeds: 3" => "seeds: []";
-    folds: EXPERIMENT, "seeds: 3" => "folds: 5";
+    one_fold: EXPERIMENT, "seeds: 3" => "folds: 1";
+    times_without_folds: EXPERIMENT, "seeds: 3" => "times: 2";
     method_of_later: EXPERIMENT, "method: grid" => "method: tpe";
     unknown_method: EXPERIMENT, "method: grid" => "method: gird";
     test_metric: EXPERIMENT, "val/accuracy" => "test/accuracy";
@@ -128,6 +129,16 @@ fn every_mistake_of_every_file_is_listed_at_once() {
     let project =
         Project::new(&[(EXPERIMENT, &experiment), (PIPELINE, &pipeline), ("pipelines/from-scratch.yaml", &scratch)]);
     snapshot("everything_at_once", &project, EXPERIMENT, &[]);
+}
+
+#[test]
+fn folds_need_a_part_for_val() {
+    let experiment = COMPARISON.replace("seeds: 3", "folds: 5, times: 2");
+    let pipeline = FINE_TUNING.replace("val: 0.2, test: 0.2", "val: 0, test: 0.4");
+    let scratch = super::FROM_SCRATCH;
+    let project =
+        Project::new(&[(EXPERIMENT, &experiment), (PIPELINE, &pipeline), ("pipelines/from-scratch.yaml", scratch)]);
+    snapshot("folds_without_val", &project, EXPERIMENT, &[]);
 }
 
 #[test]

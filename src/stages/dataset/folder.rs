@@ -9,12 +9,15 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Candidate, Found, list_some, split_name};
-use crate::artifact::Split;
+use crate::{artifact::Split, images::decode::Format};
 
-/// Endings that say "image"; other files in a class folder are ignored, with a note. Formats that are not read yet are among
-/// them, so that such a file is reported as unreadable instead of going unnoticed.
-const ENDINGS: [&str; 14] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "heic", "avif"];
+/// Endings of images that are not read, so that such a file is reported as unreadable instead of going unnoticed.
+const UNREAD: [&str; 7] = ["ppm", "pgm", "heic", "avif", "jp2", "jxl", "svg"];
+
+/// Whether the ending of a file's name (in lower case) says "image"; other files are ignored, with a note.
+pub(super) fn is_image(ending: &str) -> bool {
+    Format::ALL.iter().any(|format| format.endings().contains(&ending)) || UNREAD.contains(&ending)
+}
 
 /// Every image below `root`.
 pub(super) fn scan(root: &Path) -> Result<Found> {
@@ -54,7 +57,7 @@ pub(super) fn scan(root: &Path) -> Result<Found> {
         ));
     }
     let classes = present.into_iter().map(str::to_string).collect();
-    Ok(Found { classes, candidates: scan.candidates, notes })
+    Ok(Found { classes, candidates: scan.candidates, notes, files: None })
 }
 
 /// The split each top folder stands for, when that is what the top folders are. A lone `train` beside other names is a
@@ -107,14 +110,15 @@ impl Scan<'_> {
         let folder = Folder::read(path)?;
         for file in folder.files {
             let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-            if !ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) {
+            if !ending.is_some_and(|e| is_image(&e)) {
                 self.ignored.push(file);
                 continue;
             }
             let relative = file.strip_prefix(self.root).unwrap_or(&file);
             let relative =
                 relative.to_str().with_context(|| format!("the name of {} is not UTF-8; rename it", file.display()))?;
-            self.candidates.push(Candidate { path: relative.to_string(), label: class.to_string(), split });
+            let (path, label) = (relative.to_string(), class.to_string());
+            self.candidates.push(Candidate { path, label, split, group: None });
         }
         for name in folder.folders {
             self.class(&path.join(name), class, split, parents)?;

@@ -7,18 +7,19 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Candidate, Column, Found, LabelMatch, Separator, Table, join_some, list_some, split_name};
+use super::{Candidate, Column, Found, GroupBy, LabelMatch, Separator, Table, join_some, list_some, split_name};
 use crate::artifact::Split;
 
 /// Labels that differ by no more than this are the same number.
 const TOLERANCE: f64 = 1e-6;
 
 /// Every image that the table in `file` names, but for those whose label is dropped. `root` is what its paths are relative to.
-pub(super) fn scan(table: &Table, file: &Path, root: &Path) -> Result<Found> {
+pub(super) fn scan(table: &Table, file: &Path, root: &Path, group_by: Option<&GroupBy>) -> Result<Found> {
     let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let text = String::from_utf8(text).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
     let rows = rows(text.trim_start_matches('\u{feff}'), file, table.separator)?;
-    read(table, rows, root).with_context(|| format!("table {}", file.display()))
+    let group = group_by.and_then(GroupBy::column);
+    read(table, rows, root, group).with_context(|| format!("table {}", file.display()))
 }
 
 /// A line of the file: its number from 1, and its fields without surrounding blanks.
@@ -58,8 +59,8 @@ fn rows(text: &str, file: &Path, separator: Separator) -> Result<Vec<Row>> {
     reader.records().map(row).collect()
 }
 
-fn read(table: &Table, mut rows: Vec<Row>, root: &Path) -> Result<Found> {
-    let columns = [Some(&table.image), Some(&table.label), table.split.as_ref()];
+fn read(table: &Table, mut rows: Vec<Row>, root: &Path, group: Option<&Column>) -> Result<Found> {
+    let columns = [Some(&table.image), Some(&table.label), table.split.as_ref(), group];
     let named = columns.iter().flatten().any(|column| matches!(column, Column::Name(_)));
     let header = match table.header.unwrap_or(named) {
         true if rows.is_empty() => bail!("it is empty"),
@@ -67,8 +68,8 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path) -> Result<Found> {
         false => None,
     };
     ensure!(!rows.is_empty(), "it has no rows");
-    let [image, label, split] = columns.map(|column| column.map(|c| position(c, header.as_deref())).transpose());
-    let (image, label, split) = (image?, label?, split?);
+    let [image, label, split, group] = columns.map(|column| column.map(|c| position(c, header.as_deref())).transpose());
+    let (image, label, split, group) = (image?, label?, split?, group?);
 
     let mut problems = Problems::default();
     let mut candidates = Vec::new();
@@ -84,6 +85,7 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path) -> Result<Found> {
             None => None,
         };
         let (image, label, split_text) = (field(image, "image path"), field(label, "label"), field(split, "split"));
+        let group = field(group, "group").map(str::to_owned);
         let (Some(image), Some(label)) = (image, label) else { continue };
         if table.drop.iter().any(|drop| drop.matches(label)) {
             dropped += 1;
@@ -110,7 +112,7 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path) -> Result<Found> {
             }
             Ok(path) => match lines.insert(path.clone(), row.line) {
                 Some(line) => problems.add(format!("`{path}` again, after line {line}"), row.line),
-                None => candidates.push(Candidate { path, label: class, split }),
+                None => candidates.push(Candidate { path, label: class, split, group }),
             },
         }
     }
@@ -125,7 +127,7 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path) -> Result<Found> {
     let absent: Vec<&String> = classes.iter().filter(|class| candidates.iter().all(|c| c.label != **class)).collect();
     ensure!(absent.is_empty(), "classes without images: {}", list_some(&absent));
     let notes = if dropped > 0 { vec![format!("{dropped} rows have a label in `drop`")] } else { Vec::new() };
-    Ok(Found { classes, candidates, notes })
+    Ok(Found { classes, candidates, notes, files: None })
 }
 
 /// Where a column is, from 0.
@@ -162,7 +164,7 @@ fn relative(path: &str) -> Result<String, String> {
 }
 
 /// By number where all are numbers, else as text; without repetitions.
-fn sort_labels(labels: &mut Vec<String>) {
+pub(super) fn sort_labels(labels: &mut Vec<String>) {
     labels.sort();
     labels.dedup();
     let number = |label: &String| label.parse::<f64>().ok().filter(|n| !n.is_nan());

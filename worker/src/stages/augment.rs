@@ -1,13 +1,14 @@
 //! `augment`: decodes, resizes and augments the images of one split, once.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use thawline::{
-    artifact::{Dataset, Image, views::ViewsWriter},
+    artifact::{Dataset, Image, Reading, views::ViewsWriter},
     images::{
-        Rgb, decode,
+        Rgb,
+        source::Source,
         transforms::{self, DrawKey},
     },
     protocol::{Answer, Outcome},
@@ -21,14 +22,15 @@ const CHUNK_BYTES: usize = 64 << 20;
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let dataset = Dataset::read(task.input("dataset")?)?;
-    let root = task.source("root")?.to_path_buf();
+    let source = Source::new(task.source("root")?, dataset.reading.limits);
     let rows = dataset.rows(work.split);
     let side = work.size as usize;
     let mut writer = ViewsWriter::create(&task.out, rows.len(), side, side)?;
     let chunk = (CHUNK_BYTES / (side * side * 3).max(1)).clamp(1, 256);
     let mut done = 0;
     for images in rows.chunks(chunk) {
-        let prepared: Vec<Result<Rgb>> = images.par_iter().map(|image| prepare(work, &root, image)).collect();
+        let prepared: Vec<Result<Rgb>> =
+            images.par_iter().map(|image| prepare(work, &source, image, &dataset.reading)).collect();
         for image in prepared {
             writer.push(&image?.pixels)?;
         }
@@ -42,19 +44,23 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     Ok(Outcome { metrics, images_seen: rows.len() as u64, ..Outcome::default() })
 }
 
-fn prepare(work: &Work, root: &Path, image: &Image) -> Result<Rgb> {
-    let path = root.join(&image.path);
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    ensure!(Image::id_of(&bytes) == image.id, "{} has changed since the dataset was scanned", path.display());
-    let key = DrawKey { seed: work.seed, image: &image.id, view: work.view.unwrap_or(0) };
-    decode::decode(&bytes)
-        .and_then(|decoded| transforms::prepare(decoded, &work.transforms, work.size, key))
-        .with_context(|| path.display().to_string())
+fn prepare(work: &Work, source: &Source, image: &Image, reading: &Reading) -> Result<Rgb> {
+    let prepare = || -> Result<Rgb> {
+        let encoded = source.read(&image.path)?;
+        ensure!(encoded.id() == image.id, "it has changed since the dataset was scanned");
+        let decoded = encoded.decode(reading)?;
+        let key = DrawKey { seed: work.seed, image: &image.id, view: work.view.unwrap_or(0) };
+        transforms::prepare(decoded.image, &work.transforms, work.size, key)
+    };
+    prepare().with_context(|| image.path.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     use serde_json::json;
 
@@ -94,7 +100,7 @@ mod tests {
             split: Split::Train,
         };
         let images = order.iter().map(image).collect();
-        let dataset = Dataset { classes: vec!["one".into()], images, dropped: Vec::new() };
+        let dataset = Dataset { classes: vec!["one".into()], images, dropped: Vec::new(), reading: Reading::default() };
         dataset.write(&folder.path().join("dataset")).unwrap();
         (folder, root)
     }
@@ -140,8 +146,8 @@ mod tests {
         let (folder, root) = project(&["rgb_png.png"]);
         let moved = tempfile::tempdir().unwrap();
         fs::copy(root.join("tall.png"), moved.path().join("rgb_png.png")).unwrap();
-        let error = augment(folder.path(), moved.path(), 0, u64::MAX).unwrap_err().to_string();
-        assert!(error.ends_with("rgb_png.png has changed since the dataset was scanned"), "{error}");
+        let error = format!("{:#}", augment(folder.path(), moved.path(), 0, u64::MAX).unwrap_err());
+        assert_eq!(error, "rgb_png.png: it has changed since the dataset was scanned");
     }
 
     #[test]

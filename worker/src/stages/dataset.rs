@@ -1,15 +1,15 @@
-//! `dataset`: reads every image that was found, and divides them into splits.
+//! `dataset`: reads every image that was found, says what it saw, and divides the images into splits.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 use thawline::{
-    artifact::{Dataset, Image, Split, dataset::Dropped},
-    images::decode,
+    artifact::{Dataset, Image, Reading, Split, dataset::Dropped},
+    images::{decode::Format, similar::Fingerprint, source::Source},
     protocol::{Answer, Outcome},
     stages::dataset::{Candidate, OnUnreadable, Work, join_some, list_some, scan},
 };
@@ -17,31 +17,48 @@ use thawline::{
 use crate::task::{Stopped, Task};
 
 mod divide;
+mod duplicates;
+mod groups;
+mod seen;
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
+    let params = &work.params;
     let root = task.source("root")?.to_path_buf();
-    let table = work.table.as_ref().map(|_| task.source("table").map(Path::to_path_buf)).transpose()?;
-    let found = scan(work, &root, table.as_deref())?;
-    let fixed = found.has_splits();
+    let table = params.table.as_ref().map(|_| task.source("table").map(Path::to_path_buf)).transpose()?;
+    let found = scan(params, &root, table.as_deref())?;
+    let has_splits = found.has_splits();
     let total = found.candidates.len();
     let mut notes = found.notes;
 
-    let (images, dropped) = read_images(&root, &found.classes, found.candidates, task)?;
+    let reading = params.reading();
+    let (mut seen, mut dropped) = read_images(&root, &reading, &found.classes, found.candidates, task)?;
     let unreadable = || list_lines(dropped.iter().map(|d| format!("{}: {}", d.path, d.reason)));
     if !dropped.is_empty() {
         ensure!(
-            work.on_unreadable == OnUnreadable::Drop,
+            params.on_unreadable == OnUnreadable::Drop,
             "{} of {total} images cannot be read (`on_unreadable: drop` leaves them out):{}",
             dropped.len(),
             unreadable()
         );
-        ensure!(!images.is_empty(), "none of {total} images can be read:{}", unreadable());
+        ensure!(!seen.is_empty(), "none of {total} images can be read:{}", unreadable());
         notes.push(format!("dropped {} of {total} images that cannot be read:{}", dropped.len(), unreadable()));
     }
+    notes.extend(seen::notes(&seen, &found.classes));
 
-    let dataset = Dataset { images: divide::divide(work, images, fixed)?, classes: found.classes, dropped };
+    let near = duplicates::near(&seen);
+    notes.extend(duplicates::note_conflicts(&seen, &near, &found.classes));
+    if params.deduplicate {
+        let removed = duplicates::remove(&mut seen);
+        notes.extend(duplicates::note_removed(&removed));
+        dropped.extend(removed);
+    }
+    let groups = groups::of(&seen, params, &near);
+    notes.extend(groups.as_ref().map(groups::Groups::note));
+    let images: Vec<Image> = seen.into_iter().map(|s| s.image).collect();
+    let images = divide::divide(work, images, has_splits, groups.as_ref())?;
+    let dataset = Dataset { images, classes: found.classes, dropped, reading };
     notes.extend(check_classes(&dataset)?);
-    notes.extend(note_leaks(&dataset));
+    notes.extend(duplicates::note_leaks(&dataset, &near));
     dataset.write(&task.out)?;
 
     let mut metrics = BTreeMap::from([
@@ -52,30 +69,58 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     Ok(Outcome { metrics, images_seen: total as u64, notes, ..Outcome::default() })
 }
 
+/// An image that was read, and what it turned out to be.
+#[derive(Debug, Clone)]
+struct Seen {
+    image: Image,
+    group: Option<String>,
+    fingerprint: Fingerprint,
+    width: u32,
+    height: u32,
+    format: Format,
+    kind: String,
+}
+
 /// Reads, identifies and decodes every candidate. Images without a split yet are marked `train`.
 fn read_images(
     root: &Path,
+    reading: &Reading,
     classes: &[String],
     candidates: Vec<Candidate>,
     task: &mut Task<'_>,
-) -> Result<(Vec<Image>, Vec<Dropped>)> {
+) -> Result<(Vec<Seen>, Vec<Dropped>)> {
     const CHUNK: usize = 256;
-    let labels: BTreeMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-    let read = |path: &str| -> Result<String> {
-        let bytes = std::fs::read(root.join(path))?;
-        decode::decode(&bytes)?;
-        Ok(Image::id_of(&bytes))
+    let labels: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+    let source = Source::new(root, reading.limits);
+    let read = |candidate: &Candidate| -> Result<Seen> {
+        let encoded = source.read(&candidate.path)?;
+        let decoded = encoded.decode(reading)?;
+        let Some(&label) = labels.get(candidate.label.as_str()) else {
+            bail!("it is of class `{}`, which is not among the classes", candidate.label);
+        };
+        let image = Image {
+            id: encoded.id(),
+            path: candidate.path.clone(),
+            label,
+            split: candidate.split.unwrap_or(Split::Train),
+        };
+        Ok(Seen {
+            image,
+            group: candidate.group.clone(),
+            fingerprint: Fingerprint::of(&decoded.image)?,
+            width: decoded.image.width,
+            height: decoded.image.height,
+            format: decoded.format,
+            kind: decoded.kind,
+        })
     };
-    let (mut images, mut dropped, mut done) = (Vec::new(), Vec::new(), 0);
+    let (mut seen, mut dropped, mut done) = (Vec::new(), Vec::new(), 0);
     for chunk in candidates.chunks(CHUNK) {
-        let ids: Vec<Result<String>> = chunk.par_iter().map(|candidate| read(&candidate.path)).collect();
-        for (Candidate { path, label, split }, id) in chunk.iter().zip(ids) {
-            match (id, labels.get(label.as_str())) {
-                (Ok(id), Some(&label)) => {
-                    images.push(Image { id, path: path.clone(), label, split: split.unwrap_or(Split::Train) });
-                }
-                (Err(reason), _) => dropped.push(Dropped { path: path.clone(), reason: format!("{reason:#}") }),
-                (Ok(_), None) => bail!("{path} is of class `{label}`, which is not among the classes"),
+        let images: Vec<Result<Seen>> = chunk.par_iter().map(read).collect();
+        for (candidate, image) in chunk.iter().zip(images) {
+            match image {
+                Ok(image) => seen.push(image),
+                Err(reason) => dropped.push(Dropped { path: candidate.path.clone(), reason: format!("{reason:#}") }),
             }
         }
         done += chunk.len();
@@ -84,7 +129,7 @@ fn read_images(
         }
     }
     dropped.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((images, dropped))
+    Ok((seen, dropped))
 }
 
 /// Every class must be in train; where one is absent from val or test, that is worth a note.
@@ -101,18 +146,6 @@ fn check_classes(dataset: &Dataset) -> Result<Vec<String>> {
         notes.push(format!("no {} images of class {}", split.name(), list_some(&absent)));
     }
     Ok(notes)
-}
-
-/// Files of equal content in two splits make scores look better than they are.
-fn note_leaks(dataset: &Dataset) -> Option<String> {
-    let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
-    for image in &dataset.images {
-        splits.entry(&image.id).or_default().insert(image.split);
-    }
-    let leaking = |image: &&Image| splits.get(image.id.as_str()).is_some_and(|splits| splits.len() > 1);
-    let paths: Vec<&String> = dataset.images.iter().filter(leaking).map(|image| &image.path).collect();
-    (!paths.is_empty())
-        .then(|| format!("{} files have the same content as one in another split: {}", paths.len(), list_some(&paths)))
 }
 
 /// As [`join_some`], every item on a line of its own.

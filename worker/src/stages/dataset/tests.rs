@@ -1,19 +1,27 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use thawline::stages::dataset::{Params, listing, sources};
+use thawline::{
+    rng::Draws,
+    stages::dataset::{Params, listing, sources},
+};
 
 use super::*;
 use crate::task::recorder::Recorder;
 
-/// A 2 x 2 PNG whose pixels, and so whose id, come from `seed`.
-fn png(seed: u32) -> Vec<u8> {
+/// A 20 x 20 PNG of noise that comes from `seed`, and so does its id; `brighter` by some levels it looks the same.
+fn png_of(seed: u32, brighter: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
+    let mut encoder = png::Encoder::new(&mut bytes, 20, 20);
     encoder.set_color(png::ColorType::Rgb);
-    let pixels: Vec<u8> = (0..3).flat_map(|i| (seed + i).to_le_bytes()).collect();
+    let mut draws = Draws::new(seed.into(), "", 0, "noise");
+    let pixels: Vec<u8> = (0..20 * 20 * 3).map(|_| draws.below(240) as u8 + brighter).collect();
     encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
     bytes
+}
+
+fn png(seed: u32) -> Vec<u8> {
+    png_of(seed, 0)
 }
 
 /// A project whose `photos/` holds these files, each a different image.
@@ -37,6 +45,7 @@ fn params(value: Value) -> Params {
 
 fn make(project: &Path, parameters: Value) -> Result<(Dataset, Outcome)> {
     let params = params(parameters);
+    let work = Work { params: params.clone(), fold: None };
     let out = tempfile::tempdir()?;
     let mut task = Task {
         inputs: BTreeMap::new(),
@@ -46,7 +55,7 @@ fn make(project: &Path, parameters: Value) -> Result<(Dataset, Outcome)> {
         checkpoint: out.path().to_path_buf(),
         link: &mut Recorder::default(),
     };
-    let outcome = run(&params, &mut task)?;
+    let outcome = run(&work, &mut task)?;
     Ok((Dataset::read(out.path())?, outcome))
 }
 
@@ -81,7 +90,7 @@ fn a_folder_of_classes_is_split_by_class() {
     sorted.sort_unstable();
     assert_eq!(paths(&dataset), sorted);
     assert!(sorted.contains(&"dog/deep/er/x.PNG"));
-    assert_eq!(outcome.notes.len(), 1);
+    assert_eq!(outcome.notes.len(), 2);
     assert!(outcome.notes[0].contains("dog/notes.txt"), "{:?}", outcome.notes);
     assert_eq!(listing(&params(folder_split()), project.path()).unwrap().len(), 17);
 }
@@ -161,7 +170,11 @@ fn equal_contents_in_two_splits_are_noted() {
     put(project.path(), "val/cat/copy.png", &png(0));
     let (_, outcome) = make(project.path(), json!({ "image_folder": "photos" })).unwrap();
     let note = outcome.notes.last().unwrap();
-    assert_eq!(note, "2 files have the same content as one in another split: train/cat/1.png, val/cat/copy.png");
+    assert_eq!(
+        note,
+        "WARNING: 2 files have the same content as one in another split: train/cat/1.png, val/cat/copy.png"
+    );
+    assert!(outcome.notes.contains(&"1 images are exact copies of another".to_string()), "{:?}", outcome.notes);
 }
 
 fn table(rows: &str, more: Value) -> (tempfile::TempDir, Value) {
@@ -237,4 +250,231 @@ fn a_column_can_say_the_split() {
     assert_eq!(Split::ALL.map(|split| dataset.rows(split).len()), [2, 1, 1]);
     put(project.path(), "labels.csv", b"image,y,part\na.png,u,dev\n");
     assert!(error(project.path(), parameters).ends_with("split `dev` is none of train, val, test (line 2)"));
+}
+
+fn note<'a>(outcome: &'a Outcome, part: &str) -> &'a str {
+    let found = outcome.notes.iter().find(|note| note.contains(part));
+    found.unwrap_or_else(|| panic!("no note has {part:?}: {:#?}", outcome.notes))
+}
+
+#[test]
+fn what_is_seen_is_said() {
+    let files = two_classes();
+    let project = project(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/formats");
+    for (from, to) in [("jpeg_420.jpg", "dog/x.jpg"), ("webp_lossy.webp", "dog/y.png"), ("tiff_16.tiff", "dog/z.tif")] {
+        put(project.path(), to, &fs::read(formats.join(from)).unwrap());
+    }
+    let (_, outcome) = make(project.path(), folder_split()).unwrap();
+    assert_eq!(
+        note(&outcome, "pixels"),
+        "16 PNG (RGB), 1 JPEG (RGB), 1 TIFF (16-bit grey), 1 WebP (RGB); 2 sizes from 20 x 20 to 45 x 31 pixels; \
+         cat 8 (42 %), dog 11 (58 %)"
+    );
+    assert_eq!(
+        note(&outcome, "another format"),
+        "1 files hold another format than their names say: dog/y.png holds WebP"
+    );
+}
+
+#[test]
+fn images_that_look_alike_are_warned_of_across_splits_and_classes() {
+    let project = project(&[
+        "train/cat/1.png",
+        "train/dog/2.png",
+        "val/cat/3.png",
+        "val/dog/4.png",
+        "test/cat/5.png",
+        "test/dog/6.png",
+    ]);
+    put(project.path(), "test/cat/brighter.png", &png_of(0, 15));
+    let (_, outcome) = make(project.path(), json!({ "image_folder": "photos" })).unwrap();
+    let said = note(&outcome, "look like a training image");
+    assert!(
+        said.starts_with("WARNING: 1 test images") && said.contains("test/cat/brighter.png ~ train/cat/1.png"),
+        "{said}"
+    );
+    assert_eq!(outcome.notes.iter().filter(|note| note.starts_with("WARNING")).count(), 1, "{:?}", outcome.notes);
+
+    put(project.path(), "train/dog/same.png", &png(0));
+    put(project.path(), "train/dog/alike.png", &png_of(0, 9));
+    let (_, outcome) = make(project.path(), json!({ "image_folder": "photos" })).unwrap();
+    let said = note(&outcome, "in several classes");
+    assert!(said.ends_with("train/cat/1.png (cat) = train/dog/same.png (dog)"), "{said}");
+    let said = note(&outcome, "look alike but are of different classes");
+    assert!(said.contains("train/cat/1.png (cat) ~ train/dog/alike.png (dog)"), "{said}");
+}
+
+#[test]
+fn duplicates_are_removed_and_lookalikes_kept_together() {
+    let files: Vec<String> =
+        ["cat", "dog"].iter().flat_map(|c| (0..20).map(move |i| format!("{c}/{i:02}.png"))).collect();
+    let project = project(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    for i in 0..20 {
+        put(project.path(), &format!("cat/{i:02}-brighter.png"), &png_of(i * 10, 12));
+    }
+    put(project.path(), "cat/copy.png", &png(0));
+    put(project.path(), "cat/wrong.png", &png(200));
+    let mut parameters = folder_split();
+    parameters["deduplicate"] = json!(true);
+    let (dataset, outcome) = make(project.path(), parameters).unwrap();
+    let reasons: Vec<(&str, &str)> = dataset.dropped.iter().map(|d| (d.path.as_str(), d.reason.as_str())).collect();
+    let conflict = "its content is in several classes";
+    assert_eq!(
+        reasons,
+        [("cat/copy.png", "a copy of cat/00.png"), ("cat/wrong.png", conflict), ("dog/00.png", conflict)]
+    );
+    assert!(note(&outcome, "`deduplicate`").starts_with("`deduplicate` left out 3 images: cat/copy.png"));
+    let split_of = |path: &str| dataset.images.iter().find(|i| i.path == path).unwrap().split;
+    for i in 0..20 {
+        assert_eq!(split_of(&format!("cat/{i:02}.png")), split_of(&format!("cat/{i:02}-brighter.png")), "{i}");
+    }
+    assert!(
+        !outcome.notes.iter().any(|note| note.starts_with("WARNING") && note.contains("split")),
+        "{:?}",
+        outcome.notes
+    );
+    assert_eq!(note(&outcome, "groups"), "39 groups stay in one split each; the largest has 2 images");
+}
+
+#[test]
+fn groups_come_from_paths_or_columns() {
+    let files: Vec<String> = (0..24).map(|i| format!("{}/p{}-{i}.png", ["cat", "dog"][i % 2], i / 3)).collect();
+    let project = project(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut by_path = folder_split();
+    by_path["group_by"] = json!({ "regex": "/(p\\d+)-" });
+    let rows: String = (0..24).map(|i| format!("{},{},p{}\n", files[i], i % 2, i / 3)).collect();
+    put(project.path(), "labels.csv", format!("image,y,patient\n{rows}").as_bytes());
+    let by_column = json!({
+        "table": { "file": "photos/labels.csv", "image": "image", "label": "y" }, "group_by": { "column": "patient" },
+        "split": { "train": 0.5, "val": 0.25, "test": 0.25 }
+    });
+    let patient = |path: &str| path.split(['/', '-']).nth(1).unwrap().to_string();
+    let mut divisions = Vec::new();
+    for parameters in [by_path, by_column] {
+        let (dataset, _) = make(project.path(), parameters).unwrap();
+        let mut splits: BTreeMap<String, BTreeSet<Split>> = BTreeMap::new();
+        for image in &dataset.images {
+            splits.entry(patient(&image.path)).or_default().insert(image.split);
+        }
+        assert_eq!(splits.len(), 8);
+        assert!(splits.values().all(|splits| splits.len() == 1), "{splits:?}");
+        assert_eq!(Split::ALL.map(|split| dataset.rows(split).len()), [12, 6, 6]);
+        divisions.push(dataset.images);
+    }
+    assert_eq!(divisions[0], divisions[1], "the same groups, however they are told");
+    let mut wrong = folder_split();
+    wrong["group_by"] = json!({ "regex": "patient(\\d+)" });
+    assert!(error(project.path(), wrong).contains("does not match 24 paths: cat/p0-0.png"));
+    let mut column = folder_split();
+    column["group_by"] = json!({ "column": "patient" });
+    assert!(error(project.path(), column).contains("there are no columns; group by `{ regex: ... }`"));
+}
+
+/// The ten images that scripts/reference/formats.py wrote into every container, as a project.
+fn containers() -> tempfile::TempDir {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/containers");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, folder.path().join("data").join(file.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn files_of_many_images_are_datasets() {
+    let project = containers();
+    let split = json!({ "train": 0.6, "val": 0.2, "test": 0.2 });
+    let names = json!(["ant", "bee", "fly"]);
+    let arrays = |images: &str, labels: &str| json!({ "arrays": [{ "images": images, "labels": labels }], "class_names": names });
+    for (listing, first) in [
+        (arrays("data/images-idx3-ubyte", "data/labels-idx1-ubyte"), "data/images-idx3-ubyte#0"),
+        (arrays("data/images-idx3-ubyte.gz", "data/labels-idx1-ubyte.gz"), "data/images-idx3-ubyte.gz#0"),
+        (arrays("data/images.npy", "data/labels.npy"), "data/images.npy#0"),
+        (arrays("data/compressed.npz#x_train", "data/compressed.npz#y_train"), "data/compressed.npz#x_train/0"),
+        (json!({ "parquet": [{ "files": "data/*.parquet" }] }), "data/images.parquet#image/0"),
+        (
+            json!({ "parquet": [{ "files": "data/images.parquet", "label": "species", "image": "plain" }] }),
+            "data/images.parquet#plain/0",
+        ),
+        (json!({ "tar": [{ "files": "data/*.tar" }], "class_names": names }), "data/images.tar#set/000.png"),
+        (json!({ "tar": [{ "files": "data/*.tar", "label": "json.species" }] }), "data/images.tar#set/000.png"),
+    ] {
+        let mut parameters = listing.clone();
+        (parameters["split"], parameters["stratify"]) = (split.clone(), json!(false));
+        let (dataset, _) = make(project.path(), parameters).unwrap_or_else(|error| panic!("{listing}: {error:#}"));
+        assert_eq!(dataset.classes, ["ant", "bee", "fly"], "{listing}");
+        assert_eq!(dataset.images.len(), 10);
+        assert_eq!(dataset.images[0].path, first);
+        assert_eq!(
+            dataset.images.iter().map(|i| i.label).collect::<Vec<_>>(),
+            [0, 1, 2, 0, 1, 2, 0, 1, 2, 0],
+            "{listing}"
+        );
+    }
+    let mut grouped = json!({ "parquet": [{ "files": "data/images.parquet" }], "group_by": { "column": "patient" } });
+    (grouped["split"], grouped["stratify"]) = (split, json!(false));
+    let (by_parquet, outcome) = make(project.path(), grouped.clone()).unwrap();
+    assert_eq!(note(&outcome, "groups"), "5 groups stay in one split each; the largest has 2 images");
+    grouped.as_object_mut().unwrap().remove("parquet");
+    grouped["tar"] = json!([{ "files": "data/images.tar" }]);
+    let (by_tar, _) = make(project.path(), grouped.clone()).unwrap();
+    let splits = |dataset: &Dataset| dataset.images.iter().map(|i| i.split).collect::<Vec<_>>();
+    assert_eq!(splits(&by_parquet), splits(&by_tar), "the same images and groups");
+    let read = listing(&params(grouped), project.path()).unwrap();
+    assert_eq!(read, [project.path().join("data/images.tar")]);
+}
+
+#[test]
+fn parts_say_their_split_and_val_comes_from_train() {
+    let project = containers();
+    let part = |split: &str, name: &str| json!({ "images": format!("data/{name}.npz#x_train"), "labels": format!("data/{name}.npz#y_train"), "split": split });
+    let mut parameters = json!({ "arrays": [part("train", "plain"), part("test", "compressed")] });
+    let (dataset, outcome) = make(project.path(), parameters.clone()).unwrap();
+    assert_eq!(Split::ALL.map(|split| dataset.rows(split).len()), [10, 0, 10]);
+    assert!(note(&outcome, "same content").starts_with("WARNING: 20 files"));
+    parameters["split"] = json!({ "train": 0.5, "val": 0.5, "test": 0.0 });
+    parameters["stratify"] = json!(false);
+    parameters["seed"] = json!(1);
+    let (dataset, _) = make(project.path(), parameters).unwrap();
+    assert_eq!(Split::ALL.map(|split| dataset.rows(split).len()), [5, 5, 10]);
+}
+
+#[test]
+fn mistakes_about_files_of_many_images_are_said() {
+    let project = containers();
+    let said = |mut parameters: Value| {
+        parameters["split"] = json!({ "train": 0.6, "val": 0.2, "test": 0.2 });
+        error(project.path(), parameters)
+    };
+    let missing = said(json!({ "parquet": [{ "files": "data/train-*.parquet" }] }));
+    assert!(missing.starts_with("there is no file `data/train-*.parquet` in"), "{missing}");
+    let column = said(json!({ "parquet": [{ "files": "data/images.parquet", "label": "class" }] }));
+    assert!(column.ends_with("no column `class`; there are: image, label, species, patient, plain"), "{column}");
+    let swapped = said(json!({ "arrays": [{ "images": "data/labels.npy", "labels": "data/images.npy" }] }));
+    assert!(swapped.ends_with("shape [10, 5, 6] is not of labels: expected one number an image"), "{swapped}");
+    let few = said(json!({ "tar": [{ "files": "data/images.tar" }], "class_names": ["ant", "bee"] }));
+    assert_eq!(few, "data/images.tar#set/002.png: label `2` is none of the 2 classes ant, bee");
+    let field = said(json!({ "tar": [{ "files": "data/images.tar", "label": "json.age" }] }));
+    assert!(
+        field.starts_with("sample `set/000` of ") && field.ends_with("`.json` has no text or number `age`"),
+        "{field}"
+    );
+    let both = said(json!({ "image_folder": "data", "tar": [{ "files": "data/images.tar" }] }));
+    assert_eq!(both, "both `image_folder` and `tar`; keep one");
+}
+
+#[test]
+fn how_images_are_read_is_kept_with_them_where_it_is_not_the_default() {
+    let files = two_classes();
+    let project = project(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let (plain, _) = make(project.path(), folder_split()).unwrap();
+    assert_eq!(plain.reading, Reading::default());
+    let mut parameters = folder_split();
+    parameters["background"] = json!([0, 0, 0]);
+    parameters["levels"] = json!({ "low": 0, "high": 4095 });
+    let (dataset, _) = make(project.path(), parameters).unwrap();
+    assert_eq!(dataset.reading.background, [0; 3]);
+    assert_ne!(dataset.reading, plain.reading);
 }

@@ -22,7 +22,7 @@ fn dataset() -> Dataset {
         split: if i < 6 { Split::Val } else { Split::Train },
     };
     let classes = ["cat", "dog", "fox"].map(String::from).to_vec();
-    Dataset { classes, images: (0..9).map(image).collect(), dropped: Vec::new() }
+    Dataset { classes, images: (0..9).map(image).collect(), dropped: Vec::new(), reading: Default::default() }
 }
 
 fn work() -> Work {

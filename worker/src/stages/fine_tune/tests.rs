@@ -18,8 +18,12 @@ const VAL: usize = 6;
 
 /// Bright against dark noise, `size` pixels square, in two training views and a validation split.
 fn write_inputs(dir: &Path, train: usize, val: usize, size: usize) -> BTreeMap<String, PathBuf> {
-    let mut dataset =
-        Dataset { classes: vec!["dark".into(), "bright".into()], images: Vec::new(), dropped: Vec::new() };
+    let mut dataset = Dataset {
+        classes: vec!["dark".into(), "bright".into()],
+        images: Vec::new(),
+        dropped: Vec::new(),
+        reading: Default::default(),
+    };
     let mut inputs = BTreeMap::new();
     for (role, split, count) in
         [("views.train.0", Split::Train, train), ("views.train.1", Split::Train, train), ("views.val", Split::Val, val)]

@@ -11,7 +11,12 @@ use crate::task::{Stopped, recorder::Recorder};
 
 /// Two classes, apart by their mean in every feature; `noise` decides how hard they are.
 fn write_inputs(dir: &Path, images: [usize; 2], width: usize, noise: f64) -> BTreeMap<String, std::path::PathBuf> {
-    let mut dataset = Dataset { classes: vec!["a".into(), "b".into()], images: Vec::new(), dropped: Vec::new() };
+    let mut dataset = Dataset {
+        classes: vec!["a".into(), "b".into()],
+        images: Vec::new(),
+        dropped: Vec::new(),
+        reading: Default::default(),
+    };
     let mut inputs = BTreeMap::new();
     for (split, count) in [Split::Train, Split::Val].into_iter().zip(images) {
         let mut draws = Draws::new(7, split.name(), 0, "test");
