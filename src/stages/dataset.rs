@@ -15,6 +15,8 @@ use crate::artifact::Split;
 mod folder;
 mod table;
 
+pub use folder::is_image;
+
 pub const VERSION: u32 = 1;
 
 /// Where the images are and how they are divided. Exactly one of `image_folder` and `table`.

@@ -3,10 +3,13 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod export;
 mod interrupt;
 mod kills;
 mod predict;
 mod results;
+mod server;
 mod structure;
 mod support;
 mod validate;
+mod weights;

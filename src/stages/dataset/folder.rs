@@ -16,6 +16,12 @@ use crate::artifact::Split;
 const ENDINGS: [&str; 14] =
     ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "heic", "avif"];
 
+/// Whether a file says by its ending that it is an image.
+pub fn is_image(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
 /// Every image below `root`.
 pub(super) fn scan(root: &Path) -> Result<Found> {
     let top = Folder::read(root)?;
