@@ -132,19 +132,55 @@ pub struct Usage {
     pub threads: usize,
 }
 
-/// `thawline predict`: what to classify with what. One request on the worker's standard input, one answer back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PredictRequest {
-    pub backbone: String,
-    pub weights: PathBuf,
-    pub images: Vec<PathBuf>,
-}
-
-/// The answer to a [`PredictRequest`].
+/// What `thawline-worker ask` is asked, once, on its standard input; a [`Response`] comes back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PredictAnswer {
+pub enum Question {
+    /// The ImageNet classes of images, by a published network with its own classifier.
+    Published { backbone: String, weights: PathBuf, images: Vec<PathBuf>, top: usize },
+    /// The classes of images, by a model of a trial.
+    Trained {
+        model: TrainedModel,
+        /// The `Work` of the `augment` node that prepared the images which the model was evaluated on.
+        views: serde_json::Value,
+        images: Vec<PathBuf>,
+        top: usize,
+    },
+    /// The whole network of a model of a trial, as a file for PyTorch.
+    Export {
+        model: TrainedModel,
+        format: ExportFormat,
+        /// JSON that travels with the tensors.
+        metadata: String,
+        out: PathBuf,
+    },
+}
+
+/// A model of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedModel {
+    /// The folder of its artifact.
+    pub artifact: PathBuf,
+    /// The checkpoint that its backbone started from, unless that was random.
+    pub weights: Option<PathBuf>,
+}
+
+/// How tensors are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    Safetensors,
+    Torch,
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// In the order of the images.
     Predictions(Vec<Prediction>),
+    /// Tensors that were written.
+    Exported(usize),
     Error(String),
 }
 
@@ -152,8 +188,12 @@ pub enum PredictAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     pub image: PathBuf,
-    /// The five most probable classes, best first.
+    /// The most probable classes, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<Top>,
+    /// Why it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One class.
@@ -163,5 +203,5 @@ pub struct Top {
     pub index: usize,
     pub class: String,
     /// Softmax probability.
-    pub score: f32,
+    pub score: f64,
 }

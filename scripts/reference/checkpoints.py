@@ -10,9 +10,12 @@ Every file holds the same tensors:
   j   f32 [0, 5]
 """
 
+import argparse
 import collections
+import datetime
 import pathlib
 
+import numpy
 import torch
 from safetensors.torch import save_file
 
@@ -40,3 +43,18 @@ parallel = {f"module.{name}": torch.nn.Parameter(t, requires_grad=t.is_floating_
 torch.save({"epoch": 3, "lr": 0.1, "best": None, "state_dict": parallel}, out / "nested.pth")
 save_file({name: t.contiguous() for name, t in tensors.items()}, out / "plain.safetensors")
 torch.save(torch.nn.Linear(2, 2), out / "module.pth")
+# What training scripts save around the weights: settings, scores, and an averaged copy beside the last one.
+wild = {
+    "best": torch.tensor(0.5),
+    "score": numpy.float64(0.5),
+    "curve": numpy.arange(3.0),
+    "hyper_parameters": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/1"), seen={1, 2}),
+    "when": datetime.date(2026, 1, 1),
+    "state_dict": {name: torch.zeros_like(t) for name, t in tensors.items()},
+    "state_dict_ema": dict(tensors),
+}
+torch.save(wild, out / "wild.pth")
+arrays = {name: t.numpy() for name, t in tensors.items() if name not in ("b", "e")}
+arrays["a"] = numpy.asfortranarray(arrays["a"])
+numpy.savez(out / "arrays.npz", **arrays)
+numpy.savez_compressed(out / "packed.npz", **arrays)

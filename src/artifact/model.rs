@@ -54,7 +54,12 @@ pub enum Weights {
     /// Random initialisation from this trial seed.
     Random { seed: u64 },
     /// A checkpoint with this BLAKE3 digest (hex). Where the file lies is not part of its identity.
-    File { digest: String },
+    File {
+        digest: String,
+        /// Tensors that it lacks, or has in another shape, are drawn from this seed; `None`: there must be none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fill: Option<u64>,
+    },
 }
 
 /// Layers between the feature row and the logits.

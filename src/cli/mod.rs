@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 all done or up to date; 1 a trial or stage failed; 2 wrong use or configuration; 130 interrupted.
 
+mod ask;
 mod dag;
 mod explain;
+mod export;
 mod forecast;
 mod models;
 mod output;
@@ -17,6 +19,7 @@ mod run;
 mod show;
 mod status;
 mod text;
+mod trained;
 mod validate;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -60,8 +63,10 @@ enum Verb {
     Report(report::Arguments),
     /// Print a row a trial.
     Results(results::Arguments),
-    /// Classify images with a published network, to see that weights load right.
+    /// Classify images with a trial's model, or with a published network.
     Predict(predict::Arguments),
+    /// Write a trial's model as a file that PyTorch loads.
+    Export(export::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
 }
@@ -139,6 +144,7 @@ pub fn main() -> ExitCode {
         Verb::Report(arguments) => report::run(&common, &arguments),
         Verb::Results(arguments) => results::run(&common, &arguments),
         Verb::Predict(arguments) => predict::run(&common, &arguments),
+        Verb::Export(arguments) => export::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
     };
     match outcome {

@@ -7,7 +7,10 @@ use anyhow::{Context, anyhow};
 use super::{Common, Failure, Target, usage};
 use crate::{
     spec::{self, Experiment},
-    store::{Store, runs::RunRecord},
+    store::{
+        Store,
+        runs::{RunRecord, TrialRecord},
+    },
 };
 
 /// Loads an experiment. Its notices are part of it; errors are diagnostics.
@@ -55,4 +58,20 @@ pub fn latest_run(store: &Store, experiment: &str) -> Result<RunRecord, Failure>
     let near = known.iter().min_by_key(|k| strsim::levenshtein(k, &name));
     let hint = near.map_or(String::new(), |near| format!(" Did you mean `{near}`? Known are: {}.", known.join(", ")));
     Err(usage(anyhow!("experiment `{name}` was not run yet.{hint}")))
+}
+
+/// The trial of that name.
+pub fn trial(store: &Store, name: &str) -> anyhow::Result<Option<TrialRecord>> {
+    let Some(run) = store.run_of_trial(name)? else { return Ok(None) };
+    Ok(store.trials(run)?.into_iter().find(|trial| trial.trial == name))
+}
+
+/// " Did you mean ...?", where there are trials at all.
+pub fn nearest_trial(store: &Store, name: &str) -> anyhow::Result<String> {
+    let mut names = Vec::new();
+    for run in store.runs(None, 20)? {
+        names.extend(store.trials(run.id)?.into_iter().map(|t| t.trial));
+    }
+    let near = names.iter().min_by_key(|near| strsim::levenshtein(near, name));
+    Ok(near.map_or(String::new(), |near| format!(" Did you mean `{near}`?")))
 }

@@ -21,7 +21,7 @@ pub struct Arguments {
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let store = project::existing_store(common, None)?;
     let json = arguments.format == TextOrJson::Json;
-    if let Some(trial) = find_trial(&store, &arguments.what)? {
+    if let Some(trial) = project::trial(&store, &arguments.what)? {
         if json {
             output::json(&trial_json(&store, &trial)?)?;
         } else {
@@ -39,18 +39,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn find_trial(store: &Store, name: &str) -> anyhow::Result<Option<TrialRecord>> {
-    let Some(run) = store.run_of_trial(name)? else { return Ok(None) };
-    Ok(store.trials(run)?.into_iter().find(|trial| trial.trial == name))
-}
-
 fn unknown(store: &Store, what: &str) -> anyhow::Result<anyhow::Error> {
-    let mut names = Vec::new();
-    for run in store.runs(None, 20)? {
-        names.extend(store.trials(run.id)?.into_iter().map(|t| t.trial));
-    }
-    let near = names.iter().min_by_key(|name| strsim::levenshtein(name, what));
-    let hint = near.map_or(String::new(), |near| format!(" Did you mean `{near}`?"));
+    let hint = project::nearest_trial(store, what)?;
     Ok(anyhow!("no trial is called `{what}`, and no finished node's key begins with it.{hint}"))
 }
 

@@ -69,7 +69,9 @@ pub fn run(
     let mut plan = Plan::default();
     let mut arms = Arms::new(experiment);
     let mut files = Seen::default();
-    let trials = arms.ask(&mut plan, &mut DiskSources::new(store, &mut files, &experiment.root))?;
+    let mut announce = |line: &str| on_event(&Event::Notice { text: line.to_string() });
+    let mut sources = DiskSources::new(store, &mut files, &experiment.root).announcing(&mut announce);
+    let trials = arms.ask(&mut plan, &mut sources)?;
 
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
     let (sender, messages) = channel();

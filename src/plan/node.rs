@@ -81,6 +81,33 @@ pub fn digest(pairs: impl Iterator<Item = (String, String)>) -> blake3::Hash {
     hasher.finalize()
 }
 
+/// The work that [`flatten`] took apart: what a node on record was made by. Other entries of the list stay beside it.
+pub fn work_of(list: &[(String, String)]) -> Value {
+    let mut root = Value::Object(serde_json::Map::new());
+    for (path, text) in list {
+        let Ok(leaf) = serde_json::from_str::<Value>(text) else { continue };
+        let mut at = &mut root;
+        for part in path.split('.') {
+            let Value::Object(map) = at else { break };
+            at = map.entry(part).or_insert_with(|| Value::Object(serde_json::Map::new()));
+        }
+        *at = leaf;
+    }
+    lists(root)
+}
+
+/// Maps whose keys count from 0 are lists.
+fn lists(value: Value) -> Value {
+    let Value::Object(map) = value else { return value };
+    let counted = !map.is_empty() && map.keys().enumerate().all(|(i, key)| *key == i.to_string());
+    let mut items = map.into_iter().map(|(key, value)| (key, lists(value)));
+    if counted {
+        Value::Array(items.map(|(_, value)| value).collect())
+    } else {
+        Value::Object(items.by_ref().collect())
+    }
+}
+
 /// The leaves of a work as (dotted path, JSON text), so that `explain` can name the one that changed.
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
     let join = |part: &str| if path.is_empty() { part.to_string() } else { format!("{path}.{part}") };
@@ -90,5 +117,27 @@ fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
             items.iter().enumerate().for_each(|(i, value)| flatten(&join(&i.to_string()), value, out));
         }
         leaf => out.push((path.to_string(), leaf.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_work_is_put_together_again() {
+        let work = json!({
+            "split": "val", "view": null, "size": 32, "seed": 0, "empty": [],
+            "transforms": [{ "resize": { "to": [32, 24], "how": "bilinear" } }, "horizontal_flip"],
+        });
+        let mut list = Vec::new();
+        flatten("", &work, &mut list);
+        assert_eq!(work_of(&list), work);
+        // What a key is made of besides: no JSON, or beside the work.
+        list.insert(0, ("kind".into(), "augment".into()));
+        list.push(("input dataset".into(), "0abc".into()));
+        assert_eq!(work_of(&list), work);
     }
 }

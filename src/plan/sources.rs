@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     artifact::model::Weights,
     backbones::{
         self,
-        weights::{self, WeightsLocation},
+        weights::{self, Patience, Wanted, WeightsLocation},
     },
     stages::dataset,
     store::Store,
@@ -29,29 +29,39 @@ pub struct Files {
 pub trait Sources {
     /// The files of a `dataset` stage.
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files>;
-    /// The checkpoint that `weights:` names for a backbone, and where it lies; `seed` is for random ones.
-    fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
+    /// The checkpoint that `weights:` names for a backbone, and where it lies; `seed` is for what is random in it.
+    fn weights(&mut self, backbone: &str, wanted: &Wanted, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
 }
 
 /// What was found outside the store so far. One is kept for a whole run, so that all of it is about the same files.
 #[derive(Debug, Default)]
 pub struct Seen {
     datasets: HashMap<String, Files>,
-    checkpoints: HashMap<(String, String), (String, PathBuf)>,
+    /// By backbone and what is wanted: digest and place.
+    checkpoints: HashMap<(String, Wanted), (String, PathBuf)>,
 }
 
-/// The files on disk, as they were when first looked at; their digests are remembered in the store.
+/// The files on disk, as they were when first looked at; their digests are remembered in the store. Weights that are not
+/// there yet are downloaded, unless it is [lenient](DiskSources::lenient).
 pub struct DiskSources<'a> {
     store: &'a mut Store,
     seen: &'a mut Seen,
     root: PathBuf,
     /// `None`: a missing file is an error. Otherwise it is noted here, and the plan shows what could run if it were there.
     missing: Option<Vec<String>>,
+    /// Gets lines about downloads.
+    announce: Option<&'a mut dyn FnMut(&str)>,
 }
 
 impl<'a> DiskSources<'a> {
     pub fn new(store: &'a mut Store, seen: &'a mut Seen, root: &Path) -> DiskSources<'a> {
-        DiskSources { store, seen, root: root.to_path_buf(), missing: None }
+        DiskSources { store, seen, root: root.to_path_buf(), missing: None, announce: None }
+    }
+
+    /// Tells of downloads.
+    pub fn announcing(mut self, announce: &'a mut dyn FnMut(&str)) -> DiskSources<'a> {
+        self.announce = Some(announce);
+        self
     }
 
     /// Notes what is missing instead of failing.
@@ -96,17 +106,26 @@ impl<'a> DiskSources<'a> {
         Ok(Files { paths, digest: hasher.finalize().to_hex().to_string() })
     }
 
-    fn read_checkpoint(&mut self, backbone: &str, weights: &str) -> Result<Option<(String, PathBuf)>> {
-        let WeightsLocation::File { path, published } =
-            weights::locate(backbones::named(backbone)?, weights, &self.root)?
-        else {
-            return Ok(None);
+    fn read_checkpoint(&mut self, backbone: &str, wanted: &Wanted) -> Result<Option<(String, PathBuf)>> {
+        let (path, checksum) = match weights::locate(backbones::named(backbone)?, wanted, &self.root)? {
+            WeightsLocation::Random => return Ok(None),
+            WeightsLocation::File { path, checksum } => (path, checksum),
+            // Only a run downloads.
+            WeightsLocation::Absent(absent) if self.missing.is_some() => bail!("{absent}; `thawline run` fetches them"),
+            WeightsLocation::Absent(absent) => {
+                let mut say = |line: &str| {
+                    if let Some(announce) = &mut self.announce {
+                        announce(line);
+                    }
+                };
+                (absent.fetch(Patience::default(), &mut say)?, None)
+            }
         };
-        let digest = self.store.file_digests(std::slice::from_ref(&path))?.remove(0);
-        if let Some(published) = published {
-            self.store.check_once(&digest, || weights::verify_published(published, &path))?;
+        let digests = self.store.file_digests(&weights::parts(&path)?)?;
+        if let (Some(checksum), Some(digest)) = (checksum, digests.first()) {
+            self.store.check_once(&format!("{digest} {}", checksum.sha256), || checksum.verify(&path))?;
         }
-        Ok(Some((digest, path)))
+        Ok(Some((weights::digest(&digests), path)))
     }
 }
 
@@ -123,16 +142,17 @@ impl Sources for DiskSources<'_> {
         Ok(files)
     }
 
-    fn weights(&mut self, backbone: &str, weights: &str, seed: u64) -> Result<(Weights, Option<PathBuf>)> {
-        let id = (backbone.to_string(), weights.to_string());
+    fn weights(&mut self, backbone: &str, wanted: &Wanted, seed: u64) -> Result<(Weights, Option<PathBuf>)> {
+        let id = (backbone.to_string(), wanted.clone());
+        let fill = (!wanted.strict).then_some(seed);
         if let Some((digest, path)) = self.seen.checkpoints.get(&id) {
-            return Ok((Weights::File { digest: digest.clone() }, Some(path.clone())));
+            return Ok((Weights::File { digest: digest.clone(), fill }, Some(path.clone())));
         }
-        let found = self.read_checkpoint(backbone, weights);
+        let found = self.read_checkpoint(backbone, wanted);
         let Some((digest, path)) = self.or_missing(found, || Some(("missing".into(), PathBuf::new())))? else {
             return Ok((Weights::Random { seed }, None));
         };
         self.seen.checkpoints.insert(id, (digest.clone(), path.clone()));
-        Ok((Weights::File { digest }, Some(path)))
+        Ok((Weights::File { digest, fill }, Some(path)))
     }
 }

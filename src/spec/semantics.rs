@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    diagnostic::{Fault, alternatives, nearest, quote},
+    diagnostic::{Fault, quote},
     locate::{NodePath, Step},
     pipeline::{Checked, MOST_STAGES},
 };
 use crate::{
     artifact::model::Pooling,
-    backbones::{self, Backbone},
+    backbones::{
+        self, Backbone,
+        weights::{self, Misnamed, Wanted},
+    },
     images::transforms::check_order,
     stages::{
         ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule,
@@ -85,23 +88,15 @@ fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
     faults
 }
 
-fn check_backbone(kind: &str, name: &str, weights: &str) -> Vec<Fault> {
+fn check_backbone(kind: &str, name: &str, wanted: &Wanted) -> Vec<Fault> {
     let names = || backbones::all().iter().map(|backbone| backbone.name);
     let Some(backbone) = backbones::find(name) else {
         let fault = Fault::value(&inside(&format!("{kind}.backbone")), format!("there is no backbone {}", quote(name)));
         return vec![fault.suggest(name, names())];
     };
-    let published: Vec<&str> = backbone.published.iter().map(|p| p.name).chain(["none"]).collect();
-    if published.contains(&weights) || weights.contains(['/', '.']) {
-        return Vec::new();
-    }
-    let message = format!("there are no weights {} for {}", quote(weights), backbone.name);
-    let fault = Fault::value(&inside(&format!("{kind}.weights")), message);
-    let known = alternatives(&published);
-    vec![match nearest(weights, published) {
-        Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None => fault.help(format!("expected {known}, or the path of a .safetensors, .pth or .pt file")),
-    }]
+    let misnamed = weights::parse(backbone, wanted).err();
+    let fault = |wrong: Misnamed| Fault::value(&inside(&format!("{kind}.weights")), wrong.message).help(wrong.help);
+    misnamed.map(fault).into_iter().collect()
 }
 
 fn check_train_head(params: &train_head::Params) -> Vec<Fault> {
@@ -235,8 +230,8 @@ fn cycles(stages: &[Arc<Checked>], inputs: &[Vec<(usize, &NodePath)>]) -> Vec<(u
 pub struct BackboneChoice {
     /// A name of the `backbones` registry.
     pub backbone: String,
-    /// As written: a published name, `none`, or a path.
-    pub weights: String,
+    /// As written.
+    pub weights: Wanted,
     /// The last block that is used.
     pub cut: String,
     pub pooling: Pooling,
@@ -249,7 +244,7 @@ enum Below<'s> {
     /// The stage that it takes its backbone from.
     Stage(&'s str),
     /// The backbone, weights, cut and pooling that it names.
-    Backbone(&'s str, &'s str, Option<&'s str>, Pooling),
+    Backbone(&'s str, &'s Wanted, Option<&'s str>, Pooling),
     Nothing,
 }
 
@@ -290,7 +285,7 @@ pub fn backbone_of<'s>(find: &impl Fn(&str) -> Option<&'s Stage>, stage: &str) -
                 let cut = cut.or_else(|| last_block(backbones::find(name)?))?;
                 return Some(BackboneChoice {
                     backbone: name.to_owned(),
-                    weights: weights.to_owned(),
+                    weights: weights.clone(),
                     cut: cut.to_owned(),
                     pooling,
                     images: images?.to_owned(),

@@ -22,6 +22,7 @@ pub mod parquet;
 mod table;
 pub mod tar;
 
+pub use folder::is_image;
 pub use group::GroupBy;
 
 pub const VERSION: u32 = 2;

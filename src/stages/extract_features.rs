@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::model::{BackboneSpec, Pooling};
+use crate::{
+    artifact::model::{BackboneSpec, Pooling},
+    backbones::weights::Wanted,
+};
 
 pub const VERSION: u32 = 1;
 
@@ -15,8 +18,7 @@ pub struct Params {
     pub images: String,
     /// A name of `thawline models`.
     pub backbone: String,
-    /// `imagenet`, `none` (random), or the path of a checkpoint (.safetensors, .pth, .pt) relative to the project's root.
-    pub weights: String,
+    pub weights: Wanted,
     /// The block whose output is pooled; by default the last.
     #[serde(default)]
     pub block: Option<String>,

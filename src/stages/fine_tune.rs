@@ -8,7 +8,10 @@ use super::{
     freeze_schedule::Phase,
     optimizer::{ClassWeights, Optimizer},
 };
-use crate::artifact::model::{BackboneSpec, Pooling};
+use crate::{
+    artifact::model::{BackboneSpec, Pooling},
+    backbones::weights::Wanted,
+};
 
 pub const VERSION: u32 = 1;
 
@@ -27,9 +30,9 @@ pub struct Params {
     /// A name of `thawline models`; with `start_from` it comes from there.
     #[serde(default)]
     pub backbone: Option<String>,
-    /// `imagenet`, `none` (random, from the trial's seed), or the path of a checkpoint.
+    /// As in `extract_features`; what is random comes from the trial's seed.
     #[serde(default)]
-    pub weights: Option<String>,
+    pub weights: Option<Wanted>,
     #[serde(default)]
     pub pooling: Option<Pooling>,
     /// Widths of hidden layers of a new head; empty for a linear head.

@@ -49,6 +49,21 @@ impl Store {
         })
     }
 
+    /// Files outside the store that had this content when they were last looked at.
+    pub fn files_with_digest(&self, digest: &str) -> Result<Vec<PathBuf>> {
+        let mut query = self.db.prepare_cached("SELECT path FROM files WHERE digest = ?1 ORDER BY path")?;
+        let rows = query.query_map([digest], |row| row.get::<_, String>(0))?;
+        rows.map(|path| Ok(PathBuf::from(path?))).collect()
+    }
+
+    /// Files outside the store whose names end so and that were looked at.
+    pub fn files_named(&self, ending: &str) -> Result<Vec<PathBuf>> {
+        let mut query =
+            self.db.prepare_cached("SELECT path FROM files WHERE substr(path, -length(?1)) = ?1 ORDER BY path")?;
+        let rows = query.query_map([ending], |row| row.get::<_, String>(0))?;
+        rows.map(|path| Ok(PathBuf::from(path?))).collect()
+    }
+
     /// BLAKE3 digests (hex) of `paths`, in their order; only files that changed since the last call are read.
     pub fn file_digests(&mut self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let mut known: HashMap<String, (Stat, String)> = HashMap::new();

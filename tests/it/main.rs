@@ -3,6 +3,7 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod export;
 mod folds;
 mod golden;
 mod interrupt;
@@ -10,6 +11,8 @@ mod kills;
 mod photos;
 mod predict;
 mod results;
+mod server;
 mod structure;
 mod support;
 mod validate;
+mod weights;

@@ -11,10 +11,12 @@ fn coffee_is_espresso() {
     let image: PathBuf = weights::cache_folder().unwrap().join("testdata/photos/coffee.png");
     assert!(image.is_file(), "{} is missing: run `make fetch`", image.display());
     let image = image.to_str().unwrap();
-    let arguments = ["predict", "--backbone", "efficientnet_lite0", "--weights", "imagenet", "--format", "json", image];
-    let predictions = Project::new().json(&arguments);
-    assert_eq!(predictions[0]["image"], image);
-    let top = predictions[0]["top"].as_array().unwrap();
+    let arguments =
+        ["predict", "--backbone", "efficientnet_lite0", "--weights", "imagenet", "--format", "jsonl", image];
+    // One line is one document.
+    let prediction = Project::new().json(&arguments);
+    assert_eq!(prediction["image"], image);
+    let top = prediction["top"].as_array().unwrap();
     assert_eq!(top.len(), 5);
     assert_eq!((&top[0]["index"], &top[0]["class"]), (&967.into(), &"espresso".into()));
     let scores: Vec<f64> = top.iter().map(|class| class["score"].as_f64().unwrap()).collect();

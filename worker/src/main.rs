@@ -1,22 +1,25 @@
 //! The process that computes: the only one that calls libtorch, so that what goes wrong there ends one node, not the run.
-//! Started by `thawline`, never by hand: `thawline-worker THREADS` serves nodes, `thawline-worker predict` one request.
+//! Started by `thawline`, never by hand: `thawline-worker THREADS` serves nodes, `thawline-worker ask` answers one question.
 
 use std::io::{BufReader, stdin, stdout};
 
 use anyhow::{Context, Result};
 
+mod ask;
+mod export;
 mod nn;
 mod predict;
 mod serve;
 mod stages;
 mod task;
+mod trained;
 mod usage;
 
 fn main() -> Result<()> {
-    let argument = std::env::args().nth(1).context("usage: thawline-worker THREADS | predict")?;
-    if argument == "predict" {
-        let request = serde_json::from_reader(stdin()).context("reading the request")?;
-        return Ok(serde_json::to_writer(stdout(), &predict::answer(&request))?);
+    let argument = std::env::args().nth(1).context("usage: thawline-worker THREADS | ask")?;
+    if argument == "ask" {
+        let question = serde_json::from_reader(stdin()).context("reading the question")?;
+        return Ok(serde_json::to_writer(stdout(), &ask::answer(&question))?);
     }
     let threads: usize = argument.parse().context("the number of threads")?;
     // Ctrl-C in a terminal reaches every process of the group; what to do about it is the coordinator's decision.

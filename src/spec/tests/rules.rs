@@ -65,7 +65,7 @@ fn a_configuration_resolves_to_typed_stages_in_topological_order() {
 
     for stage in ["features", "probe", "tuned", "score"] {
         let choice = resolved.backbone_of(stage).unwrap();
-        assert_eq!((choice.backbone.as_str(), choice.weights.as_str()), ("resnet18", "imagenet"));
+        assert_eq!((choice.backbone.as_str(), choice.weights.file.as_str()), ("resnet18", "imagenet"));
         assert_eq!((choice.cut.as_str(), choice.pooling, choice.images.as_str()), ("layer4", Pooling::Avg, "views"));
     }
     assert_eq!(resolved.backbone_of("photos"), None);

@@ -15,8 +15,14 @@ use crate::{artifact::Split, images::decode::Format};
 const UNREAD: [&str; 7] = ["ppm", "pgm", "heic", "avif", "jp2", "jxl", "svg"];
 
 /// Whether the ending of a file's name (in lower case) says "image"; other files are ignored, with a note.
-pub(super) fn is_image(ending: &str) -> bool {
+pub(super) fn says_image(ending: &str) -> bool {
     Format::ALL.iter().any(|format| format.endings().contains(&ending)) || UNREAD.contains(&ending)
+}
+
+/// Whether a file says by its ending that it is an image.
+pub fn is_image(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    ending.is_some_and(|ending| says_image(&ending))
 }
 
 /// Every image below `root`.
@@ -110,7 +116,7 @@ impl Scan<'_> {
         let folder = Folder::read(path)?;
         for file in folder.files {
             let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-            if !ending.is_some_and(|e| is_image(&e)) {
+            if !ending.is_some_and(|e| says_image(&e)) {
                 self.ignored.push(file);
                 continue;
             }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Candidate, Found, GroupBy, Params, folder::is_image, list_some, matching, named, numbered};
+use super::{Candidate, Found, GroupBy, Params, folder::says_image, list_some, matching, named, numbered};
 use crate::{artifact::Split, images::source};
 
 /// Tar files of samples.
@@ -85,7 +85,7 @@ fn samples(tar: &source::tar::Tar) -> Vec<Sample<'_>> {
 
 impl Sample<'_> {
     fn image(&self) -> Result<Option<&str>> {
-        let is_one = |ending: &str| is_image(&ending.to_lowercase());
+        let is_one = |ending: &str| says_image(&ending.to_lowercase());
         let images: Vec<&str> =
             self.members.iter().filter(|(ending, ..)| is_one(ending)).map(|(_, name, _)| *name).collect();
         match images[..] {

@@ -20,6 +20,7 @@ use thawline::{
 pub struct Network {
     backbone: &'static Backbone,
     tensors: BTreeMap<String, Tensor>,
+    notes: Vec<String>,
 }
 
 impl Network {
@@ -30,37 +31,58 @@ impl Network {
         let backbone = backbones::named(&spec.backbone)?;
         match &spec.weights {
             Weights::Random { seed } => Network::random(backbone, *seed),
-            Weights::File { digest } => {
+            Weights::File { digest, fill } => {
                 let path = weights.with_context(|| format!("no weights file was given for {}", backbone.name))?;
-                let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-                let found = blake3::hash(&bytes).to_hex().to_string();
+                let (found, data) = checkpoint::open(path)?;
                 ensure!(
                     found == *digest,
                     "{} has changed since the run was planned: its BLAKE3 digest is {found}, expected {digest}",
                     path.display()
                 );
-                let data = checkpoint::parse(&bytes).with_context(|| format!("reading {}", path.display()))?;
-                Network::load(backbone, &data).with_context(|| format!("loading {}", path.display()))
+                Network::fit(backbone, &data, *fill).with_context(|| format!("loading {}", path.display()))
             }
         }
     }
 
-    /// Takes the backbone's tensors out of a checkpoint; others (its classifier, counters) are left alone.
+    /// Takes the backbone's tensors out of a checkpoint; its classifier and counters are left alone.
     ///
-    /// One error names every missing or wrongly shaped tensor.
+    /// One error tells what differs, and what the checkpoint more likely is.
     pub fn load(backbone: &'static Backbone, data: &BTreeMap<String, TensorData>) -> Result<Network> {
-        let tensors = take(backbone.name, backbone.blocks.iter().flat_map(|block| block.tensors()), data)?;
-        Ok(Network { backbone, tensors })
+        Network::fit(backbone, data, None)
+    }
+
+    /// [`Network::load`]; with a seed in `fill`, what is missing or of another shape is drawn from it as in
+    /// [`Network::random`], and what is unexpected is ignored.
+    fn fit(backbone: &'static Backbone, data: &BTreeMap<String, TensorData>, fill: Option<u64>) -> Result<Network> {
+        let data = checkpoint::adapted(backbone, data);
+        let difference = checkpoint::difference(backbone, &data);
+        ensure!(difference.is_empty() || (fill.is_some() && !difference.is_total()), "{difference}");
+        let random = difference.random();
+        let mut tensors = BTreeMap::new();
+        for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
+            let tensor = match (fill, data.get(&spec.name)) {
+                (Some(seed), _) if random.contains(spec.name.as_str()) => initial(&spec, seed)?,
+                (_, Some(found)) => from_data(found).with_context(|| format!("`{}`", spec.name))?,
+                (_, None) => bail!("`{}` {:?} is missing", spec.name, spec.shape),
+            };
+            tensors.insert(spec.name, tensor);
+        }
+        Ok(Network { backbone, tensors, notes: difference.notes(backbone, &data) })
+    }
+
+    /// What a person should know of how the checkpoint was taken.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Torchvision's initialisation, drawn by (seed, tensor name): equal whatever the order or the thread.
     pub fn random(backbone: &'static Backbone, seed: u64) -> Result<Network> {
         let mut tensors = BTreeMap::new();
         for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
-            let values = TensorData::from_f32(spec.shape.clone(), &init::values(&spec, seed));
-            tensors.insert(spec.name, from_data(&values)?);
+            let tensor = initial(&spec, seed)?;
+            tensors.insert(spec.name, tensor);
         }
-        Ok(Network { backbone, tensors })
+        Ok(Network { backbone, tensors, notes: Vec::new() })
     }
 
     /// Position of the block that `spec` cuts at.
@@ -170,8 +192,14 @@ impl Network {
     }
 }
 
+/// A tensor's random initialisation.
+fn initial(spec: &ParameterSpec, seed: u64) -> Result<Tensor> {
+    from_data(&TensorData::from_f32(spec.shape.clone(), &init::values(spec, seed)))
+}
+
 /// The published ImageNet classifier of a checkpoint: weight [classes, channels] and bias [classes], where it has one.
 pub fn classifier(backbone: &Backbone, data: &BTreeMap<String, TensorData>) -> Result<Option<(Tensor, Tensor)>> {
+    let data = checkpoint::adapted(backbone, data);
     let part = |suffix: &str| data.get(&format!("{}.{suffix}", backbone.classifier));
     match (part("weight"), part("bias")) {
         (Some(weight), Some(bias)) => {

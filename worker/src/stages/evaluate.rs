@@ -15,11 +15,12 @@ use thawline::{
 
 use crate::{
     nn::{
-        BATCH, Extractor, Head, Network,
+        Head,
         checkpoint::{self, Tensors},
         to_data,
     },
     task::{Stopped, Task},
+    trained,
 };
 
 /// Scores what a model said of one split. `probabilities`: row-major [images, classes], in `Dataset::rows` order.
@@ -110,15 +111,8 @@ fn features(model: &Model, tensors: &Tensors, task: &mut Task<'_>) -> Result<Fea
         return Features::read(task.input("features")?);
     }
     let views = Views::open(task.input("views")?)?;
-    let network = Network::open(&model.backbone, task.sources.get("weights").map(PathBuf::as_path))?;
-    let changed = model.changed_blocks.iter().map(|name| {
-        let backbone = network.backbone();
-        backbone.block_index(name).with_context(|| format!("{} has no block `{name}`", backbone.name))
-    });
-    network.overwrite(&changed.collect::<Result<Vec<_>>>()?, tensors)?;
-    let cut = network.cut(&model.backbone)?;
-    let extractor = Extractor::new(&network, cut, model.backbone.pooling, model.backbone.normalization, BATCH)?;
-    extractor.features(&views, |done, total| match task.link.progress(done, total) {
+    let network = trained::network(model, tensors, task.sources.get("weights").map(PathBuf::as_path))?;
+    trained::extractor(&network, model)?.features(&views, |done, total| match task.link.progress(done, total) {
         Answer::Continue => Ok(()),
         Answer::Checkpoint | Answer::Stop => Err(Stopped.into()),
     })
@@ -133,7 +127,7 @@ fn backbone_parameters(model: &Model) -> Result<u64> {
 
 /// A trained head as plain f64 arithmetic: equal bits for any number of threads or rows, which libtorch does not promise.
 #[derive(Debug)]
-struct ExactHead {
+pub struct ExactHead {
     layers: Vec<Linear>,
 }
 
@@ -146,7 +140,7 @@ struct Linear {
 }
 
 impl ExactHead {
-    fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<ExactHead> {
+    pub fn new(tensors: &Tensors, spec: &HeadSpec) -> Result<ExactHead> {
         let head = Head::load(spec, tensors)?;
         let values = |tensor: &Tensor| Ok::<_, anyhow::Error>(bytemuck::pod_collect_to_vec(&to_data(tensor)?.bytes));
         let layer = |((weight, bias), (inputs, _)): (&(Tensor, Tensor), (usize, usize))| {
@@ -156,7 +150,7 @@ impl ExactHead {
     }
 
     /// Softmax of the logits: row-major [rows, classes].
-    fn probabilities(&self, features: &Features) -> Result<Vec<f64>> {
+    pub fn probabilities(&self, features: &Features) -> Result<Vec<f64>> {
         let inputs = self.layers.first().map_or(0, |layer| layer.inputs);
         ensure!(
             features.width == inputs,

@@ -29,6 +29,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     Ok(Outcome {
         images_seen: views.images as u64,
         total_parameters: network.backbone().blocks[..=cut].iter().map(Block::parameters).sum(),
+        notes: network.notes().to_vec(),
         ..Outcome::default()
     })
 }

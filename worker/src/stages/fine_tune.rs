@@ -50,6 +50,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     };
     let changed = changed_blocks(&work.phase, start.network.backbone(), &work.backbone)?;
     let (network, mut head, mut kept) = (start.network, start.head, start.kept);
+    let start_notes = if task.inputs.contains_key("model") { Vec::new() } else { network.notes().to_vec() };
     if let Some(done) = &done {
         task.link.log(&format!("going on after epoch {}", done.curve.len()));
         network.overwrite(&changed, &done.last.weights)?;
@@ -84,6 +85,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let epochs = so_far.curve.len() as u32;
     let head = trainer.head().spec.clone();
     let mut outcome = Outcome {
+        notes: start_notes,
         epochs,
         images_seen: u64::from(epochs) * data.train.len() as u64,
         trained_parameters: trainer.trained_parameters(),

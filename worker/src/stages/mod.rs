@@ -12,7 +12,7 @@ use crate::task::Task;
 mod augment;
 mod dataset;
 mod epochs;
-mod evaluate;
+pub mod evaluate;
 mod extract_features;
 mod fine_tune;
 mod train_head;

@@ -1,18 +1,23 @@
 //! A machine for the pickles that `torch.save` writes of tensors in dictionaries (opcodes of Python's `pickletools`).
 //!
-//! It knows a short list of globals by name and refuses every other, so that nothing a file says is ever executed. Values
-//! live in one arena and refer to each other by index: no recursion, no cycles to free, and memory bounded by the steps.
+//! It knows a short list of globals by name and refuses every other, and what it knows it builds itself, so that nothing a
+//! file says is ever executed. Values live in one arena and refer to each other by index: no recursion, no cycles to free,
+//! and memory bounded by a budget that every step is charged to.
 
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Dtype;
+use super::{Dtype, MAX_RANK, budget::Budget};
 
 /// Far more than any state dictionary takes (some 40 a tensor).
 const MAX_STEPS: usize = 1 << 21;
-/// Convolution weights have 4 dimensions.
-const MAX_RANK: usize = 8;
+/// What a value takes in the arena, whose capacity doubles, with its place on the stack.
+const BYTES_OF_VALUE: usize = 2 * size_of::<Value>() + 16;
+/// What an index takes in a list, a mark or the stack, whose capacity doubles.
+const BYTES_OF_ID: usize = 2 * size_of::<Id>();
+/// What an entry of the memo, or a storage in the list of storages, takes at most.
+const BYTES_OF_ENTRY: usize = 128;
 
 /// Index of a value.
 pub type Id = usize;
@@ -29,8 +34,10 @@ pub enum Value<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(Storage<'a>),
-    Tensor(TensorRef<'a>),
+    Storage(Box<Storage<'a>>),
+    Tensor(Box<TensorRef<'a>>),
+    /// Something beside the tensors, whose content is not kept.
+    Inert,
 }
 
 /// The globals that tensors need.
@@ -41,7 +48,26 @@ pub enum Global {
     RebuildTensorV2,
     RebuildParameter,
     Storage(Dtype),
+    /// A harmless kind of thing that training scripts save beside the tensors: settings, scores, dates. Nothing is made of it.
+    Inert,
 }
+
+/// Modules of such things. Their names are only told from others: nothing of them is looked up, called or built.
+const INERT: [&str; 13] = [
+    "argparse",
+    "numpy",
+    "_codecs",
+    "pathlib",
+    "datetime",
+    "omegaconf",
+    "pytorch_lightning",
+    "lightning",
+    "lightning_fabric",
+    "lightning_utilities",
+    "fractions",
+    "decimal",
+    "typing",
+];
 
 impl Global {
     fn find(module: &str, name: &str) -> Result<Global> {
@@ -58,6 +84,13 @@ impl Global {
             ("torch", "IntStorage") => Global::Storage(Dtype::I32),
             ("torch", "ByteStorage") => Global::Storage(Dtype::U8),
             ("torch", "BoolStorage") => Global::Storage(Dtype::Bool),
+            ("torch", "device" | "Size" | "float16" | "float32" | "bfloat16")
+            | ("torch.torch_version", "TorchVersion")
+            | ("collections", "defaultdict" | "Counter")
+            | ("builtins" | "__builtin__", "set" | "frozenset" | "dict" | "list" | "int" | "float" | "bytearray") => {
+                Global::Inert
+            }
+            _ if module.split('.').next().is_some_and(|package| INERT.contains(&package)) => Global::Inert,
             _ => {
                 let full: String = format!("{module}.{name}").escape_debug().take(120).collect();
                 bail!(
@@ -96,8 +129,8 @@ pub struct Pickle<'a> {
 
 impl<'a> Pickle<'a> {
     /// Reads one pickle from the front of `bytes`; also gives what follows it.
-    pub fn read(bytes: &'a [u8]) -> Result<(Pickle<'a>, &'a [u8])> {
-        let mut machine = Machine::new(bytes);
+    pub fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'a>, &'a [u8])> {
+        let mut machine = Machine::new(bytes, budget);
         let root =
             machine.run().with_context(|| format!("at byte {} of a pickle", bytes.len() - machine.rest.len()))?;
         Ok((Pickle { values: machine.values, root, storages: machine.storages }, machine.rest))
@@ -121,8 +154,9 @@ impl<'a> Pickle<'a> {
     }
 }
 
-struct Machine<'a> {
+struct Machine<'a, 'b> {
     rest: &'a [u8],
+    budget: &'b mut Budget,
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
     /// Heights of the stack at the open marks.
@@ -131,10 +165,11 @@ struct Machine<'a> {
     storages: BTreeMap<&'a str, Storage<'a>>,
 }
 
-impl<'a> Machine<'a> {
-    fn new(bytes: &'a [u8]) -> Machine<'a> {
+impl<'a, 'b> Machine<'a, 'b> {
+    fn new(bytes: &'a [u8], budget: &'b mut Budget) -> Machine<'a, 'b> {
         Machine {
             rest: bytes,
+            budget,
             values: Vec::new(),
             stack: Vec::new(),
             marks: Vec::new(),
@@ -160,20 +195,20 @@ impl<'a> Machine<'a> {
             // PROTO, FRAME: nothing to do.
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
+            b'N' => self.push(Value::None)?,
+            0x88 => self.push(Value::Bool(true))?,
+            0x89 => self.push(Value::Bool(false))?,
             b'J' => {
                 let value = i32::from_le_bytes(self.array()?);
-                self.push(Value::Int(value.into()));
+                self.push(Value::Int(value.into()))?;
             }
             b'K' => {
                 let value = self.byte()?;
-                self.push(Value::Int(value.into()));
+                self.push(Value::Int(value.into()))?;
             }
             b'M' => {
                 let value = u16::from_le_bytes(self.array()?);
-                self.push(Value::Int(value.into()));
+                self.push(Value::Int(value.into()))?;
             }
             // LONG1: two's complement, little-endian.
             0x8a => {
@@ -183,11 +218,11 @@ impl<'a> Machine<'a> {
                 let negative = bytes.last().is_some_and(|&last| last >= 0x80);
                 let mut wide = [if negative { 0xff } else { 0 }; 16];
                 wide[..length].copy_from_slice(bytes);
-                self.push(Value::Int(i128::from_le_bytes(wide)));
+                self.push(Value::Int(i128::from_le_bytes(wide)))?;
             }
             b'G' => {
                 self.take(8)?;
-                self.push(Value::Float);
+                self.push(Value::Float)?;
             }
             // SHORT_BINSTRING, SHORT_BINUNICODE; BINUNICODE; BINUNICODE8.
             b'U' | 0x8c => {
@@ -202,19 +237,45 @@ impl<'a> Machine<'a> {
                 let length = usize::try_from(u64::from_le_bytes(self.array()?))?;
                 self.text(length)?;
             }
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => {
+                self.budget.charge(BYTES_OF_ID)?;
+                self.marks.push(self.stack.len());
+            }
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
-            b')' => self.push(Value::Tuple(Vec::new())),
-            b']' => self.push(Value::List(Vec::new())),
-            b'}' => self.push(Value::Dict(Vec::new())),
+            b')' => self.push(Value::Tuple(Vec::new()))?,
+            b']' => self.push(Value::List(Vec::new()))?,
+            b'}' => self.push(Value::Dict(Vec::new()))?,
             b't' => {
                 let items = self.pop_mark()?;
-                self.push(Value::Tuple(items));
+                self.push(Value::Tuple(items))?;
             }
             0x85..=0x87 => {
                 let items = self.pop_many(usize::from(opcode - 0x84))?;
-                self.push(Value::Tuple(items));
+                self.push(Value::Tuple(items))?;
+            }
+            // BINBYTES, SHORT_BINBYTES, BINBYTES8.
+            b'B' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                self.skip(length)?;
+            }
+            b'C' => {
+                let length = self.byte()?.into();
+                self.skip(length)?;
+            }
+            0x8e => {
+                let length = usize::try_from(u64::from_le_bytes(self.array()?))?;
+                self.skip(length)?;
+            }
+            // EMPTY_SET, FROZENSET, ADDITEMS.
+            0x8f => self.push(Value::Inert)?,
+            0x91 => {
+                self.pop_mark()?;
+                self.push(Value::Inert)?;
+            }
+            0x90 => {
+                self.pop_mark()?;
+                self.top_is_inert()?;
             }
             b'a' => {
                 let item = self.pop()?;
@@ -251,7 +312,7 @@ impl<'a> Machine<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(Global::find(module, name)?));
+                self.push(Value::Global(Global::find(module, name)?))?;
             }
             // STACK_GLOBAL.
             0x93 => {
@@ -259,7 +320,7 @@ impl<'a> Machine<'a> {
                 match (&self.values[pair[0]], &self.values[pair[1]]) {
                     (Value::Text(module), Value::Text(name)) => {
                         let global = Global::find(module, name)?;
-                        self.push(Value::Global(global));
+                        self.push(Value::Global(global))?;
                     }
                     _ => bail!("a global whose name is not text"),
                 }
@@ -267,19 +328,28 @@ impl<'a> Machine<'a> {
             b'Q' => {
                 let id = self.pop()?;
                 let storage = self.storage(id)?;
+                self.budget.charge(BYTES_OF_ENTRY)?;
                 self.storages.entry(storage.key).or_insert(storage);
-                self.push(Value::Storage(storage));
+                self.push(Value::Storage(Box::new(storage)))?;
             }
             b'R' => {
                 let [function, arguments] = self.pop_many(2)?[..] else { bail!("a call without arguments") };
                 let result = self.call(function, arguments)?;
                 self.stack.push(result);
             }
+            // NEWOBJ, NEWOBJ_EX: how newer protocols call a class.
+            0x81 | 0x92 => {
+                let parts = self.pop_many(if opcode == 0x81 { 2 } else { 3 })?;
+                let inert = matches!(self.values[parts[0]], Value::Global(Global::Inert));
+                ensure!(inert, "makes an object of what is not a known class");
+                self.push(Value::Inert)?;
+            }
             // BUILD: the attributes of an OrderedDict (`_metadata`) say nothing about tensors.
             b'b' => {
                 self.pop()?;
                 let target = *self.stack.last().context("an empty stack")?;
-                ensure!(matches!(self.values[target], Value::Dict(_)), "sets attributes of what is not a dictionary");
+                let plain = matches!(self.values[target], Value::Dict(_) | Value::Inert);
+                ensure!(plain, "sets attributes of what is not a dictionary");
             }
             other => bail!("refuses opcode {other:#04x}, which torch.save does not write"),
         }
@@ -293,20 +363,23 @@ impl<'a> Machine<'a> {
             bail!("a call of what is not a known function")
         };
         let value = match (*function, arguments.as_slice()) {
+            (Global::Inert, _) => Value::Inert,
             (Global::OrderedDict, []) => Value::Dict(Vec::new()),
             (Global::RebuildParameter, &[tensor, ..]) => {
                 ensure!(matches!(self.values[tensor], Value::Tensor(_)), "a parameter that is not a tensor");
                 return Ok(tensor);
             }
             (Global::RebuildTensor | Global::RebuildTensorV2, &[storage, offset, shape, strides, ..]) => {
-                let Value::Storage(storage) = self.values[storage] else { bail!("a tensor without a storage") };
+                let Value::Storage(storage) = &self.values[storage] else { bail!("a tensor without a storage") };
+                let storage = **storage;
                 let (offset, shape, strides) = (self.size(offset)?, self.sizes(shape)?, self.sizes(strides)?);
                 ensure!(shape.len() == strides.len(), "a tensor of shape {shape:?} has strides {strides:?}");
-                Value::Tensor(TensorRef { storage, offset, shape, strides })
+                self.budget.charge(size_of::<TensorRef>() + (shape.len() + strides.len()) * BYTES_OF_ID)?;
+                Value::Tensor(Box::new(TensorRef { storage, offset, shape, strides }))
             }
             (other, arguments) => bail!("{other:?} with {} arguments", arguments.len()),
         };
-        self.push(value);
+        self.push(value)?;
         self.pop()
     }
 
@@ -345,9 +418,23 @@ impl<'a> Machine<'a> {
         items.iter().map(|&id| self.size(id)).collect()
     }
 
-    fn push(&mut self, value: Value<'a>) {
+    fn push(&mut self, value: Value<'a>) -> Result<()> {
+        self.budget.charge(BYTES_OF_VALUE)?;
         self.stack.push(self.values.len());
         self.values.push(value);
+        Ok(())
+    }
+
+    /// What is inert takes anything and keeps nothing.
+    fn top_is_inert(&self) -> Result<()> {
+        let target = *self.stack.last().context("an empty stack")?;
+        ensure!(matches!(self.values[target], Value::Inert), "adds to what is not a set");
+        Ok(())
+    }
+
+    fn skip(&mut self, length: usize) -> Result<()> {
+        self.take(length)?;
+        self.push(Value::Inert)
     }
 
     fn pop(&mut self) -> Result<Id> {
@@ -368,25 +455,39 @@ impl<'a> Machine<'a> {
 
     fn extend(&mut self, items: Vec<Id>) -> Result<()> {
         let target = *self.stack.last().context("an empty stack")?;
-        let Value::List(list) = &mut self.values[target] else { bail!("appends to what is not a list") };
-        list.extend(items);
+        match &mut self.values[target] {
+            Value::List(list) => {
+                self.budget.charge(items.len() * BYTES_OF_ID)?;
+                list.extend(items);
+            }
+            Value::Inert => {}
+            _ => bail!("appends to what is not a list"),
+        }
         Ok(())
     }
 
     fn set_items(&mut self, items: &[Id]) -> Result<()> {
         let target = *self.stack.last().context("an empty stack")?;
-        let Value::Dict(pairs) = &mut self.values[target] else { bail!("sets items of what is not a dictionary") };
         ensure!(items.len().is_multiple_of(2), "a key without a value");
-        pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        match &mut self.values[target] {
+            Value::Dict(pairs) => {
+                self.budget.charge(items.len() * BYTES_OF_ID)?;
+                pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+            }
+            Value::Inert => {}
+            _ => bail!("sets items of what is not a dictionary"),
+        }
         Ok(())
     }
 
     fn remember(&mut self, index: usize) -> Result<()> {
+        self.budget.charge(BYTES_OF_ENTRY)?;
         self.memo.insert(index, *self.stack.last().context("an empty stack")?);
         Ok(())
     }
 
     fn recall(&mut self, index: usize) -> Result<()> {
+        self.budget.charge(BYTES_OF_ID)?;
         self.stack.push(*self.memo.get(&index).with_context(|| format!("nothing remembered as {index}"))?);
         Ok(())
     }
@@ -407,8 +508,7 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self, length: usize) -> Result<()> {
         let text = std::str::from_utf8(self.take(length)?)?;
-        self.push(Value::Text(text));
-        Ok(())
+        self.push(Value::Text(text))
     }
 
     fn line(&mut self) -> Result<&'a str> {

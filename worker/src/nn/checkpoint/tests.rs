@@ -1,9 +1,7 @@
-use proptest::prelude::*;
-
 use super::*;
 
 /// Files of scripts/reference/checkpoints.py, which documents what they hold.
-fn file(name: &str) -> Vec<u8> {
+pub fn file(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/checkpoints").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -18,7 +16,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 /// A legacy checkpoint whose object is this pickle.
-fn legacy(object: &[u8]) -> Vec<u8> {
+pub fn legacy(object: &[u8]) -> Vec<u8> {
     let whole = file("legacy.pth");
     let header = whole.windows(3).position(|w| w == b"uu.").expect("the facts about the machine end so") + 3;
     [&whole[..header], b"\x80\x02", object, b"."].concat()
@@ -26,7 +24,7 @@ fn legacy(object: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_format_gives_the_same_tensors() {
-    for name in ["zip.pth", "zip-protocol4.pth", "legacy.pth", "nested.pth", "plain.safetensors"] {
+    for name in ["zip.pth", "zip-protocol4.pth", "legacy.pth", "nested.pth", "wild.pth", "plain.safetensors"] {
         let tensors = parse(&file(name)).unwrap();
         assert_eq!(tensors.keys().map(String::as_str).collect::<String>(), "abcdefghij", "{name}");
         assert_eq!(tensors["a"].shape, [2, 3, 4], "{name}");
@@ -88,8 +86,7 @@ fn greedy_files_are_refused() {
     assert!(refusal(&claim("\u{4a}\x7f\x7f\x7f\x7f", "K\x01")).contains("another length"));
     // Text, nesting and marks without end.
     assert!(refusal(&legacy(b"X\xff\xff\xff\xff")).contains("ends too early"));
-    assert!(refusal(&legacy(&[b'('; 3_000_000])).contains("steps"));
-    assert!(refusal(&legacy(&b"]".repeat(1_000_000))).contains("ends too early"));
+    assert!(refusal(&legacy(&b"N0".repeat(2_000_000))).contains("many times larger"));
     let nested = [b"]".repeat(500_000), b"a".repeat(499_999)].concat();
     assert!(parse(&legacy(&nested)).is_err());
     // A dictionary that holds itself.
@@ -117,35 +114,51 @@ fn a_flipped_bit_in_a_zip_is_noticed() {
     assert!(parse(&bytes).is_err());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    /// Whatever a file says, reading it ends without a panic and without more memory than the file accounts for.
-    #[test]
-    fn mutated_files_are_read_or_refused(
-        which in 0usize..5,
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
-        cut in prop::option::of(any::<prop::sample::Index>()),
-        doubled in prop::option::of(any::<prop::sample::Index>()),
-    ) {
-        let mut bytes = file(["zip.pth", "zip-protocol4.pth", "legacy.pth", "nested.pth", "plain.safetensors"][which]);
-        for (at, value) in edits {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if let Some(at) = doubled {
-            let at = at.index(bytes.len());
-            let tail = bytes[at..].to_vec();
-            bytes.extend(tail);
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        if let Ok(tensors) = parse(&bytes) {
-            prop_assert!(tensors.values().map(|t| t.bytes.len()).sum::<usize>() <= 4 * bytes.len());
-            for tensor in tensors.values() {
-                prop_assert_eq!(tensor.shape.iter().product::<usize>() * tensor.dtype.size(), tensor.bytes.len());
-            }
+#[test]
+fn arrays_of_numpy_are_read() {
+    for name in ["arrays.npz", "packed.npz"] {
+        let tensors = parse(&file(name)).unwrap();
+        assert_eq!(tensors.keys().map(String::as_str).collect::<String>(), "acdfghij", "{name}");
+        let expected = parse(&file("zip.pth")).unwrap();
+        // numpy has no bfloat16, and `b` would be another copy.
+        for (key, tensor) in &tensors {
+            assert_eq!(tensor, &expected[key], "{name} {key}");
         }
     }
+}
+
+#[test]
+fn shards_are_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = parse(&file("plain.safetensors")).unwrap();
+    let index = folder.path().join("model.safetensors.index.json");
+    let mut map = serde_json::Map::new();
+    for (i, name) in ["one.safetensors", "two.safetensors"].into_iter().enumerate() {
+        let part: Tensors =
+            whole.clone().into_iter().enumerate().filter(|(at, _)| at % 2 == i).map(|(_, t)| t).collect();
+        map.extend(part.keys().map(|key| (key.clone(), name.into())));
+        write(&folder.path().join(name), &part).unwrap();
+    }
+    std::fs::write(&index, serde_json::json!({ "weight_map": map }).to_string()).unwrap();
+    let (digest, tensors) = open(&index).unwrap();
+    assert_eq!(tensors, whole);
+    write(&folder.path().join("two.safetensors"), &Tensors::new()).unwrap();
+    assert_ne!(open(&index).unwrap().0, digest);
+    std::fs::remove_file(folder.path().join("two.safetensors")).unwrap();
+    assert!(format!("{:#}", open(&index).unwrap_err()).contains("two.safetensors"));
+}
+
+#[test]
+fn what_is_exported_for_torch_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    let tensors = parse(&file("zip.pth")).unwrap();
+    let in_order: Vec<(String, TensorData)> = tensors.clone().into_iter().collect();
+    write_torch(&path, &in_order, "{\"classes\": [\"a\"]}").unwrap();
+    assert_eq!(read(&path).unwrap(), tensors);
+}
+
+#[test]
+fn files_of_keras_are_refused_with_a_reason() {
+    assert!(refusal(b"\x89HDF\r\n\x1a\n....").contains("Keras or HDF5"));
 }

@@ -12,7 +12,10 @@ use thawline::{
 };
 
 use super::*;
-use crate::{nn::checkpoint::TensorData, task::Link};
+use crate::{
+    nn::{BATCH, Extractor, Network, checkpoint::TensorData},
+    task::Link,
+};
 
 fn dataset() -> Dataset {
     let image = |i: u32| Image {
@@ -137,7 +140,7 @@ fn write_model(dir: &Path, changed: bool) -> Model {
     let digest = blake3::hash(&std::fs::read(&base).unwrap()).to_hex().to_string();
     let backbone = BackboneSpec {
         backbone: "resnet18".to_owned(),
-        weights: Weights::File { digest },
+        weights: Weights::File { digest, fill: None },
         cut: "layer4".to_owned(),
         pooling: Pooling::Avg,
         normalization: Normalization { mean: [0.5; 3], std: [0.25; 3] },

@@ -1,0 +1,26 @@
+//! `thawline-worker ask`: one question about a network, answered without storing anything.
+
+use anyhow::Result;
+use thawline::protocol::{Question, Response};
+
+use crate::{export, predict};
+
+/// Answers a question.
+pub fn answer(question: &Question) -> Response {
+    respond(question).unwrap_or_else(|error| Response::Error(format!("{error:#}")))
+}
+
+fn respond(question: &Question) -> Result<Response> {
+    Ok(match question {
+        Question::Published { backbone, weights, images, top } => {
+            Response::Predictions(predict::published(backbone, weights, images, *top)?)
+        }
+        Question::Trained { model, views, images, top } => {
+            let views = serde_json::from_value(views.clone())?;
+            Response::Predictions(predict::trained(model, &views, images, *top)?)
+        }
+        Question::Export { model, format, metadata, out } => {
+            Response::Exported(export::export(model, *format, metadata, out)?)
+        }
+    })
+}
