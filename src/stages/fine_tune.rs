@@ -30,6 +30,7 @@ pub struct Params {
     /// `imagenet`, `none` (random, from the trial's seed), or the path of a checkpoint.
     #[serde(default)]
     pub weights: Option<String>,
+    /// As in `extract_features`.
     #[serde(default)]
     pub pooling: Option<Pooling>,
     /// Widths of hidden layers of a new head; empty for a linear head.
