@@ -15,17 +15,19 @@ pub struct Normalization {
     pub std: [f32; 3],
 }
 
-/// How the [n, channels, height, width] output of the cut becomes a feature row.
+/// How the output of the cut, a map [n, channels, height, width] or tokens [n, tokens, channels], becomes a feature row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// Mean over positions: [n, channels].
+    /// Mean over positions, the class token not among them: [n, channels].
     #[default]
     Avg,
     /// Maximum over positions: [n, channels].
     Max,
     /// Mean, then maximum: [n, 2 x channels].
     AvgMax,
+    /// The class token of a vision transformer alone: [n, channels].
+    ClassToken,
 }
 
 impl Pooling {

@@ -1,59 +1,35 @@
 //! What a backbone is: plain data that `spec` and `plan` read without tch, and that `nn` interprets.
 //!
-//! A backbone is an ordered list of named blocks (its freeze points), each a list of layers whose parameter names are those
-//! of the published checkpoint. Counts, shapes and widths derive from the list; the forward pass is written once, in `nn`.
+//! A backbone is an ordered list of named blocks (its freeze points), each a list of [`Layer`]s whose parameter names are those
+//! of the published checkpoint. Counts, shapes and costs derive from the list; the forward pass is written once, in `nn`.
+//! One file a family, its members rows of a table; what families share is in `parts`.
 
-pub mod efficientnet_lite;
-pub mod resnet;
+mod alexnet;
+mod convnext;
+mod densenet;
+mod efficientnet;
+mod efficientnet_lite;
+mod layer;
+mod mobilenet;
+mod parts;
+mod regnet;
+mod resnet;
+mod shape;
+mod shufflenet;
+mod squeezenet;
+mod swin;
+mod vgg;
+mod vit;
 pub mod weights;
 
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 
-/// One operation. `name` is the prefix of its parameters in the checkpoint, for example `layer1.0.conv1`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Layer {
-    /// `{name}.weight` [outputs, inputs / groups, kernel, kernel] and, with `bias`, `{name}.bias`.
-    Conv {
-        name: String,
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        padding: Padding,
-        groups: usize,
-        bias: bool,
-    },
-    /// `{name}.weight`, `.bias`, `.running_mean`, `.running_var` [channels], and `.num_batches_tracked`.
-    BatchNorm {
-        name: String,
-        channels: usize,
-        eps: f64,
-        momentum: f64,
-    },
-    Relu,
-    Relu6,
-    MaxPool {
-        kernel: usize,
-        stride: usize,
-        padding: usize,
-    },
-    /// `body(x) + shortcut(x)`; an empty shortcut is the identity.
-    Residual {
-        body: Vec<Layer>,
-        shortcut: Vec<Layer>,
-    },
-}
+pub use layer::{Activation, Attention, Layer, Padding, ParameterSpec, Resampling, Role, Tokens, WindowAttention};
+pub use shape::Shape;
 
-/// Zero padding of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// The same on every side, as PyTorch's `padding=`.
-    Symmetric(usize),
-    /// TensorFlow's "SAME": the output has ceil(input / stride) positions, the odd pixel goes right and below.
-    TensorflowSame,
-}
+use crate::artifact::model::Pooling;
 
 /// A freeze point.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +58,7 @@ pub struct Published {
     pub name: &'static str,
     /// Its file name in the cache folder's `weights/`.
     pub file: &'static str,
-    /// SHA-256 of the file, or its first eight hex digits where the publisher gives only those.
+    /// SHA-256 of the file, or its first eight hex digits where the publisher gives only those; empty where it gives none.
     pub sha256: &'static str,
     /// Where a person gets it.
     pub source: &'static str,
@@ -92,48 +68,46 @@ pub struct Published {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backbone {
     pub name: &'static str,
+    /// Those of one family differ only in numbers.
+    pub family: &'static str,
     pub blocks: Vec<Block>,
-    /// Prefix of the published ImageNet classifier's parameters (`fc`): `{classifier}.weight` [1000, channels], `.bias`.
+    /// Prefix of the published ImageNet classifier's parameters (`fc`): `{classifier}.weight` [1000, channels], `.bias`. Weights
+    /// that come without one have none under this name; a trained head goes there.
     pub classifier: &'static str,
+    /// The published classifier is a 1x1 convolution and ReLU before pooling; its weight is [1000, channels, 1, 1].
+    pub classifies_positions: bool,
+    /// How its output becomes a feature row unless someone asks for another way.
+    pub pooling: Pooling,
+    pub initialization: Initialization,
     pub preprocessing: Preprocessing,
     pub published: Vec<Published>,
+    /// Parts of tensor names that published files still have in an older form: (now, in the file).
+    pub renamed: &'static [(&'static str, &'static str)],
 }
 
-/// One tensor of a backbone.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ParameterSpec {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub role: Role,
-}
-
+/// Random initialisation of kernels and matrices, in the terms of `torch.nn.init`. Biases start at 0, norms at the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    ConvWeight,
-    ConvBias,
-    NormWeight,
-    NormBias,
-    RunningMean,
-    RunningVar,
-}
-
-impl Role {
-    /// Running statistics are state, not parameters.
-    pub fn is_parameter(self) -> bool {
-        !matches!(self, Role::RunningMean | Role::RunningVar)
-    }
-
-    pub fn is_norm(self) -> bool {
-        !matches!(self, Role::ConvWeight | Role::ConvBias)
-    }
+pub enum Initialization {
+    /// `kaiming_normal_(mode="fan_out")`; linear layers normal with standard deviation 0.01.
+    HeFanOut,
+    /// `kaiming_normal_`.
+    HeFanIn,
+    /// `kaiming_uniform_`.
+    HeUniform,
+    /// Uniform in ±1/sqrt(fan_in), as `nn.Conv2d` and `nn.Linear` begin.
+    FanIn,
+    /// Normal with standard deviation 0.02, embeddings of tokens too.
+    Transformer,
 }
 
 impl Block {
+    fn new(name: impl Into<String>, channels: usize, layers: Vec<Layer>) -> Block {
+        Block { name: name.into(), layers, channels }
+    }
+
     /// Every tensor of the block, in forward order. `num_batches_tracked` is not among them: nothing here reads it.
     pub fn tensors(&self) -> Vec<ParameterSpec> {
-        let mut out = Vec::new();
-        collect_tensors(&self.layers, &mut out);
-        out
+        layer::tensors(&self.layers)
     }
 
     /// Trainable parameters (no running statistics).
@@ -151,40 +125,21 @@ fn count(tensors: &[ParameterSpec], keep: impl Fn(Role) -> bool) -> u64 {
     tensors.iter().filter(|t| keep(t.role)).map(|t| t.shape.iter().product::<usize>() as u64).sum()
 }
 
-fn collect_tensors(layers: &[Layer], out: &mut Vec<ParameterSpec>) {
-    for layer in layers {
-        match layer {
-            Layer::Conv { name, inputs, outputs, kernel, groups, bias, .. } => {
-                let shape = vec![*outputs, inputs / groups, *kernel, *kernel];
-                out.push(ParameterSpec { name: format!("{name}.weight"), shape, role: Role::ConvWeight });
-                if *bias {
-                    out.push(ParameterSpec {
-                        name: format!("{name}.bias"),
-                        shape: vec![*outputs],
-                        role: Role::ConvBias,
-                    });
-                }
-            }
-            Layer::BatchNorm { name, channels, .. } => {
-                for (suffix, role) in [
-                    ("weight", Role::NormWeight),
-                    ("bias", Role::NormBias),
-                    ("running_mean", Role::RunningMean),
-                    ("running_var", Role::RunningVar),
-                ] {
-                    out.push(ParameterSpec { name: format!("{name}.{suffix}"), shape: vec![*channels], role });
-                }
-            }
-            Layer::Residual { body, shortcut } => {
-                collect_tensors(body, out);
-                collect_tensors(shortcut, out);
-            }
-            Layer::Relu | Layer::Relu6 | Layer::MaxPool { .. } => {}
-        }
-    }
-}
-
 impl Backbone {
+    /// What most have in common.
+    const DEFAULT: Backbone = Backbone {
+        name: "",
+        family: "",
+        blocks: Vec::new(),
+        classifier: "",
+        classifies_positions: false,
+        pooling: Pooling::Avg,
+        initialization: Initialization::HeFanOut,
+        preprocessing: Preprocessing { resize: 0, crop: 0, interpolation: "", mean: [0.0; 3], std: [1.0; 3] },
+        published: Vec::new(),
+        renamed: &[],
+    };
+
     pub fn block_names(&self) -> Vec<&str> {
         self.blocks.iter().map(|b| b.name.as_str()).collect()
     }
@@ -204,7 +159,24 @@ impl Backbone {
     }
 }
 
-static REGISTRY: LazyLock<Vec<Backbone>> = LazyLock::new(|| vec![resnet::resnet18(), efficientnet_lite::lite0()]);
+/// The members of each family.
+const FAMILIES: [fn() -> Vec<Backbone>; 13] = [
+    resnet::members,
+    efficientnet_lite::members,
+    efficientnet::members,
+    mobilenet::members,
+    vgg::members,
+    alexnet::members,
+    squeezenet::members,
+    densenet::members,
+    shufflenet::members,
+    regnet::members,
+    convnext::members,
+    vit::members,
+    swin::members,
+];
+
+static REGISTRY: LazyLock<Vec<Backbone>> = LazyLock::new(|| FAMILIES.iter().flat_map(|members| members()).collect());
 
 /// Every backbone, in the order it is listed to people.
 pub fn all() -> &'static [Backbone] {
@@ -221,6 +193,9 @@ pub fn named(name: &str) -> Result<&'static Backbone> {
     let names = || all().iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
     find(name).with_context(|| format!("no backbone `{name}`; there are: {}", names()))
 }
+
+#[cfg(test)]
+mod tests;
 
 static IMAGENET_CLASSES: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("imagenet_classes.txt").lines().collect());
 

@@ -1,72 +1,107 @@
-//! ResNet (He et al. 2015), in torchvision's parameter names and its v1.5 stride placement.
+//! ResNet (He et al. 2015), Wide ResNet (Zagoruyko and Komodakis 2016) and ResNeXt (Xie et al. 2016), in torchvision's
+//! parameter names and its v1.5 stride placement. Blocks: `stem`, `layer1` ... `layer4`.
 
-use super::{Backbone, Block, Layer, Padding, Preprocessing, Published};
+use super::{
+    Activation, Backbone, Block, Initialization, Layer,
+    parts::{ConvShape, ConvStyle, imagenet_images, imagenet_weights},
+};
 
-fn conv(name: String, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Layer {
-    let padding = Padding::Symmetric(kernel / 2);
-    Layer::Conv { name, inputs, outputs, kernel, stride, padding, groups: 1, bias: false }
+/// A row of the table.
+struct Member {
+    name: &'static str,
+    /// Residual blocks of each layer.
+    depths: [usize; 4],
+    unit: Unit,
+    weights: &'static str,
 }
 
-fn norm(name: String, channels: usize) -> Layer {
-    Layer::BatchNorm { name, channels, eps: 1e-5, momentum: 0.1 }
+#[derive(Clone, Copy)]
+enum Unit {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3 in `groups`, 1x1, with `width` channels a group and 64 channels outside.
+    Bottleneck { groups: usize, width: usize },
 }
 
-/// Two 3x3 convolutions and a shortcut.
-fn basic_block(prefix: &str, inputs: usize, outputs: usize, stride: usize) -> Vec<Layer> {
-    let body = vec![
-        conv(format!("{prefix}.conv1"), inputs, outputs, 3, stride),
-        norm(format!("{prefix}.bn1"), outputs),
-        Layer::Relu,
-        conv(format!("{prefix}.conv2"), outputs, outputs, 3, 1),
-        norm(format!("{prefix}.bn2"), outputs),
-    ];
+const BOTTLENECK: Unit = Unit::Bottleneck { groups: 1, width: 64 };
+
+#[rustfmt::skip]
+const MEMBERS: [Member; 7] = [
+    Member { name: "resnet18", depths: [2, 2, 2, 2], unit: Unit::Basic, weights: "https://download.pytorch.org/models/resnet18-f37072fd.pth" },
+    Member { name: "resnet34", depths: [3, 4, 6, 3], unit: Unit::Basic, weights: "https://download.pytorch.org/models/resnet34-b627a593.pth" },
+    Member { name: "resnet50", depths: [3, 4, 6, 3], unit: BOTTLENECK, weights: "https://download.pytorch.org/models/resnet50-0676ba61.pth" },
+    Member { name: "resnet101", depths: [3, 4, 23, 3], unit: BOTTLENECK, weights: "https://download.pytorch.org/models/resnet101-63fe2227.pth" },
+    Member { name: "resnet152", depths: [3, 8, 36, 3], unit: BOTTLENECK, weights: "https://download.pytorch.org/models/resnet152-394f9c45.pth" },
+    Member { name: "wide_resnet50_2", depths: [3, 4, 6, 3], unit: Unit::Bottleneck { groups: 1, width: 128 }, weights: "https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth" },
+    Member { name: "resnext50_32x4d", depths: [3, 4, 6, 3], unit: Unit::Bottleneck { groups: 32, width: 4 }, weights: "https://download.pytorch.org/models/resnext50_32x4d-7cdf4587.pth" },
+];
+
+const STYLE: ConvStyle = ConvStyle::PYTORCH;
+
+/// A residual block; `planes` is its width before the bottleneck's expansion.
+fn unit(unit: Unit, prefix: &str, inputs: usize, planes: usize, stride: usize) -> Vec<Layer> {
+    let names = |i: usize| [format!("{prefix}.conv{i}"), format!("{prefix}.bn{i}")];
+    let relu = Some(Activation::Relu);
+    let outputs = unit.outputs(planes);
+    let body = match unit {
+        Unit::Basic => [
+            STYLE.conv(names(1), ConvShape::new(inputs, planes, 3, stride), relu),
+            STYLE.conv(names(2), ConvShape::new(planes, planes, 3, 1), None),
+        ]
+        .concat(),
+        Unit::Bottleneck { groups, width } => {
+            let width = planes * width / 64 * groups;
+            [
+                STYLE.conv(names(1), ConvShape::new(inputs, width, 1, 1), relu),
+                STYLE.conv(names(2), ConvShape { groups, ..ConvShape::new(width, width, 3, stride) }, relu),
+                STYLE.conv(names(3), ConvShape::new(width, outputs, 1, 1), None),
+            ]
+            .concat()
+        }
+    };
     let shortcut = if stride == 1 && inputs == outputs {
         Vec::new()
     } else {
-        vec![
-            conv(format!("{prefix}.downsample.0"), inputs, outputs, 1, stride),
-            norm(format!("{prefix}.downsample.1"), outputs),
-        ]
+        let names = [format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1")];
+        STYLE.conv(names, ConvShape::new(inputs, outputs, 1, stride), None)
     };
-    vec![Layer::Residual { body, shortcut }, Layer::Relu]
+    vec![Layer::Residual { body, shortcut }, Layer::Activation(Activation::Relu)]
 }
 
-/// `resnet18`: blocks `stem`, `layer1` ... `layer4`.
-pub fn resnet18() -> Backbone {
-    let mut blocks = vec![Block {
-        name: "stem".into(),
-        layers: vec![
-            conv("conv1".into(), 3, 64, 7, 2),
-            norm("bn1".into(), 64),
-            Layer::Relu,
-            Layer::MaxPool { kernel: 3, stride: 2, padding: 1 },
-        ],
-        channels: 64,
-    }];
+impl Unit {
+    fn outputs(self, planes: usize) -> usize {
+        if matches!(self, Unit::Basic) { planes } else { 4 * planes }
+    }
+}
+
+fn build(member: &Member) -> Backbone {
+    let names = ["conv1".to_string(), "bn1".to_string()];
+    let mut stem = STYLE.conv(names, ConvShape::new(3, 64, 7, 2), Some(Activation::Relu));
+    stem.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1, ceil: false });
+    let mut blocks = vec![Block::new("stem", 64, stem)];
     let mut inputs = 64;
-    for (i, outputs) in [64, 128, 256, 512].into_iter().enumerate() {
+    for (i, (planes, depth)) in [64, 128, 256, 512].into_iter().zip(member.depths).enumerate() {
         let name = format!("layer{}", i + 1);
-        let mut layers = basic_block(&format!("{name}.0"), inputs, outputs, if i == 0 { 1 } else { 2 });
-        layers.extend(basic_block(&format!("{name}.1"), outputs, outputs, 1));
-        blocks.push(Block { name, layers, channels: outputs });
-        inputs = outputs;
+        let mut layers = Vec::new();
+        for j in 0..depth {
+            let stride = if i > 0 && j == 0 { 2 } else { 1 };
+            layers.extend(unit(member.unit, &format!("{name}.{j}"), inputs, planes, stride));
+            inputs = member.unit.outputs(planes);
+        }
+        blocks.push(Block::new(name, inputs, layers));
     }
     Backbone {
-        name: "resnet18",
+        name: member.name,
+        family: "resnet",
         blocks,
         classifier: "fc",
-        preprocessing: Preprocessing {
-            resize: 256,
-            crop: 224,
-            interpolation: "bilinear",
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-        },
-        published: vec![Published {
-            name: "imagenet",
-            file: "resnet18-f37072fd.pth",
-            sha256: "f37072fd",
-            source: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-        }],
+        initialization: Initialization::HeFanOut,
+        preprocessing: imagenet_images(256, 224, "bilinear"),
+        published: imagenet_weights(member.weights),
+        ..Backbone::DEFAULT
     }
+}
+
+pub(super) fn members() -> Vec<Backbone> {
+    MEMBERS.iter().map(build).collect()
 }

@@ -244,7 +244,7 @@ enum Below<'s> {
     /// The stage that it takes its backbone from.
     Stage(&'s str),
     /// The backbone, weights, cut and pooling that it names.
-    Backbone(&'s str, &'s Wanted, Option<&'s str>, Pooling),
+    Backbone(&'s str, &'s Wanted, Option<&'s str>, Option<Pooling>),
     Nothing,
 }
 
@@ -254,9 +254,7 @@ fn below(stage: &Stage) -> Below<'_> {
         Stage::TrainHead(params) => Below::Stage(&params.features),
         Stage::FineTune(params) => match (&params.start_from, &params.backbone, &params.weights) {
             (Some(start), ..) => Below::Stage(start),
-            (None, Some(name), Some(weights)) => {
-                Below::Backbone(name, weights, None, params.pooling.unwrap_or_default())
-            }
+            (None, Some(name), Some(weights)) => Below::Backbone(name, weights, None, params.pooling),
             _ => Below::Nothing,
         },
         Stage::Evaluate(params) => Below::Stage(&params.model),
@@ -282,7 +280,9 @@ pub fn backbone_of<'s>(find: &impl Fn(&str) -> Option<&'s Stage>, stage: &str) -
         match below(stage) {
             Below::Stage(name) => stage = find(name)?,
             Below::Backbone(name, weights, cut, pooling) => {
-                let cut = cut.or_else(|| last_block(backbones::find(name)?))?;
+                let known = backbones::find(name);
+                let cut = cut.or_else(|| last_block(known?))?;
+                let pooling = pooling.or(known.map(|backbone| backbone.pooling)).unwrap_or_default();
                 return Some(BackboneChoice {
                     backbone: name.to_owned(),
                     weights: weights.clone(),

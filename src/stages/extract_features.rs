@@ -22,8 +22,9 @@ pub struct Params {
     /// The block whose output is pooled; by default the last.
     #[serde(default)]
     pub block: Option<String>,
+    /// By default the mean over positions, and the class token where there is one.
     #[serde(default)]
-    pub pooling: Pooling,
+    pub pooling: Option<Pooling>,
 }
 
 /// One node: one `Views` artifact. Inputs: `views`. Sources: `weights` unless they are random.

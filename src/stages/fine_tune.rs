@@ -33,6 +33,7 @@ pub struct Params {
     /// As in `extract_features`; what is random comes from the trial's seed.
     #[serde(default)]
     pub weights: Option<Wanted>,
+    /// As in `extract_features`.
     #[serde(default)]
     pub pooling: Option<Pooling>,
     /// Widths of hidden layers of a new head; empty for a linear head.

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("metrics", &["rng"]),
     ("protocol", &[]),
     ("artifact", &["rng"]),
-    ("backbones", &[]),
+    ("backbones", &["artifact"]),
     ("images", &["artifact", "rng"]),
     ("stages", &["artifact", "backbones", "images", "rng"]),
     ("spec", &["artifact", "backbones", "images", "stages"]),

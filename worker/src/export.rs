@@ -67,7 +67,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::nn::{Extractor, Network, classifier};
+    use crate::nn::{Classifier, Extractor, Network};
 
     /// A model of resnet18 from random weights whose last block was trained.
     fn trained(folder: &Path, hidden: Vec<usize>) -> TrainedModel {
@@ -102,10 +102,11 @@ mod tests {
             assert_eq!(export(&of, format, "{}", &path).unwrap(), 122, "as many as torchvision's resnet18 has");
             let data = checkpoint::read(&path).unwrap();
             let network = Network::load(model.network.backbone(), &data).unwrap();
-            let (weight, bias) = classifier(model.network.backbone(), &data).unwrap().unwrap();
+            let classifier = Classifier::load(model.network.backbone(), &data).unwrap().unwrap();
             let spec = &model.model.backbone;
             let extractor = Extractor::new(&network, 4, spec.pooling, spec.normalization, 32).unwrap();
-            let logits = extractor.rows(&pixels, 64, 64).unwrap().f_linear(&weight, Some(&bias)).unwrap();
+            let output = extractor.outputs(&pixels, 64, 64).unwrap();
+            let logits = classifier.logits(&output, spec.pooling).unwrap();
             assert_eq!(logits, expected, "{name}");
         }
         assert!(expected.std(false).double_value(&[]) > 0.0);

@@ -7,10 +7,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use tch::Kind;
 use thawline::{
-    artifact::{
-        Features, Image, Reading,
-        model::{Normalization, Pooling},
-    },
+    artifact::{Features, Image, Reading, model::Normalization},
     backbones::{self, Preprocessing},
     images::{
         decode::decode,
@@ -22,7 +19,7 @@ use thawline::{
 };
 
 use crate::{
-    nn::{BATCH, Extractor, Network, checkpoint, classifier},
+    nn::{BATCH, Classifier, Extractor, Network, checkpoint},
     stages::evaluate::ExactHead,
     trained::Trained,
 };
@@ -112,19 +109,19 @@ fn predict(backbone: &str, weights: &Path, inputs: &[(PathBuf, Prepared)], top: 
     let backbone = backbones::named(backbone)?;
     let data = checkpoint::read(weights)?;
     let network = Network::load(backbone, &data).with_context(|| format!("loading {}", weights.display()))?;
-    let (weight, bias) = classifier(backbone, &data)?
-        .with_context(|| format!("{} has no classifier `{}`", weights.display(), backbone.classifier))?;
+    let classifier = Classifier::load(backbone, &data)?
+        .with_context(|| format!("{} has no ImageNet classifier of {}", weights.display(), backbone.name))?;
     let names = backbones::imagenet_classes();
-    let classes = bias.numel();
     ensure!(
-        classes == names.len(),
-        "the classifier in {} has {classes} classes, not ImageNet's {}: predict knows only those names",
+        classifier.classes() == names.len(),
+        "the classifier in {} has {} classes, not ImageNet's {}: predict knows only those names",
         weights.display(),
+        classifier.classes(),
         names.len()
     );
     let preprocessing = &backbone.preprocessing;
     let normalization = Normalization { mean: preprocessing.mean, std: preprocessing.std };
-    let extractor = Extractor::new(&network, backbone.blocks.len() - 1, Pooling::Avg, normalization, 1)?;
+    let extractor = Extractor::new(&network, backbone.blocks.len() - 1, backbone.pooling, normalization, 1)?;
     let crop = preprocessing.crop as usize;
 
     let mut predictions = Vec::new();
@@ -136,9 +133,9 @@ fn predict(backbone: &str, weights: &Path, inputs: &[(PathBuf, Prepared)], top: 
                 continue;
             }
         };
-        let row = extractor.rows(pixels, crop, crop).with_context(|| image.display().to_string())?;
-        let scores = row.f_linear(&weight, Some(&bias))?.f_softmax(1, Kind::Float)?.f_view([-1])?;
-        let (scores, indices) = scores.f_topk(top.min(classes) as i64, 0, true, true)?;
+        let output = extractor.outputs(pixels, crop, crop).with_context(|| image.display().to_string())?;
+        let scores = classifier.logits(&output, backbone.pooling)?.f_softmax(1, Kind::Float)?.f_view([-1])?;
+        let (scores, indices) = scores.f_topk(top.min(classifier.classes()) as i64, 0, true, true)?;
         let (scores, indices) = (Vec::<f32>::try_from(&scores)?, Vec::<i64>::try_from(&indices)?);
         let found = indices.into_iter().map(|i| i as usize).zip(scores);
         let found = found.map(|(index, score)| Top { index, class: names[index].to_string(), score: score.into() });

@@ -53,6 +53,11 @@ impl Extractor {
 
     /// Feature rows f32 [n, width] of up to a batch of images u8 [n, height, width, 3].
     pub fn rows(&self, pixels: &[u8], height: usize, width: usize) -> Result<Tensor> {
+        pool(&self.outputs(pixels, height, width)?, self.pooling)
+    }
+
+    /// The same images' output of the cut, before pooling.
+    pub fn outputs(&self, pixels: &[u8], height: usize, width: usize) -> Result<Tensor> {
         let image = height * width * 3;
         let images = pixels.len().checked_div(image).unwrap_or(0);
         ensure!(
@@ -65,6 +70,6 @@ impl Extractor {
         filled.resize(self.batch * image, 0);
         let shape = [self.batch, height, width, 3].map(|n| n as i64);
         let input = pixels_to_input(&Tensor::f_from_data_size(&filled, &shape, Kind::Uint8)?, self.normalization)?;
-        Ok(pool(&self.frozen.forward(&input)?, self.pooling)?.f_narrow(0, 0, images as i64)?)
+        Ok(self.frozen.forward(&input)?.f_narrow(0, 0, images as i64)?)
     }
 }

@@ -1,30 +1,27 @@
 //! The frozen part of a backbone: evaluation mode, batch normalisation folded into the convolutions, channels-last.
 
-use anyhow::{Result, bail};
-use tch::{Kind, Tensor, no_grad_guard};
+use std::collections::BTreeMap;
 
-use super::network::{convolve, max_pool};
-use thawline::backbones::{Layer, Padding};
+use anyhow::Result;
+use tch::{Kind, Tensor, no_grad_guard};
+use thawline::backbones::Layer;
+
+use super::forward::{Forward, channels_last};
 
 /// Blocks as one function without state: [`Network::folded`](super::Network::folded) makes it.
 #[derive(Debug)]
 pub struct Frozen {
-    steps: Vec<Step>,
-}
-
-#[derive(Debug)]
-enum Step {
-    Conv { weight: Tensor, bias: Option<Tensor>, kernel: usize, stride: usize, padding: Padding, groups: usize },
-    Relu,
-    Relu6,
-    MaxPool { kernel: usize, stride: usize, padding: usize },
-    Residual { body: Vec<Step>, shortcut: Vec<Step> },
+    layers: Vec<Layer>,
+    tensors: BTreeMap<String, Tensor>,
 }
 
 impl Frozen {
+    /// `layers` with the values that `tensor` has now. Batch normalisation that follows no convolution stays a layer.
     pub(super) fn fold(layers: &[Layer], tensor: impl Fn(&str) -> Result<Tensor>) -> Result<Frozen> {
         let _guard = no_grad_guard();
-        Ok(Frozen { steps: fold(layers, &tensor)? })
+        let mut tensors = BTreeMap::new();
+        let layers = fold(layers, &tensor, &mut tensors)?;
+        Ok(Frozen { layers, tensors })
     }
 
     /// `x` [n, channels, height, width] through the blocks, without gradients. Within 1e-4 of the blocks in evaluation mode.
@@ -32,72 +29,69 @@ impl Frozen {
     /// Bits depend on n (kernels are chosen by size), not on the number of threads.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let _guard = no_grad_guard();
-        run(&self.steps, x)
+        Forward { tensors: &self.tensors, train_norms: false }.run(&self.layers, x)
     }
 }
 
-fn fold(layers: &[Layer], tensor: &dyn Fn(&str) -> Result<Tensor>) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
+fn fold(
+    layers: &[Layer],
+    tensor: &dyn Fn(&str) -> Result<Tensor>,
+    tensors: &mut BTreeMap<String, Tensor>,
+) -> Result<Vec<Layer>> {
+    let mut folded = Vec::new();
     let mut layers = layers.iter().peekable();
     while let Some(layer) = layers.next() {
-        steps.push(match layer {
-            Layer::Conv { name, kernel, stride, padding, groups, bias, .. } => {
-                let mut weight = tensor(&format!("{name}.weight"))?.f_detach()?.f_to_kind(Kind::Double)?;
-                let mut shift = if *bias {
-                    Some(tensor(&format!("{name}.bias"))?.f_detach()?.f_to_kind(Kind::Double)?)
-                } else {
-                    None
-                };
-                if let Some(Layer::BatchNorm { name, eps, .. }) = layers.peek() {
-                    let part = |suffix: &str| {
-                        Ok::<_, anyhow::Error>(
-                            tensor(&format!("{name}.{suffix}"))?.f_detach()?.f_to_kind(Kind::Double)?,
-                        )
-                    };
-                    let scale = part("weight")?.f_div(&part("running_var")?.f_add_scalar(*eps)?.f_sqrt()?)?;
-                    weight = weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?;
-                    let centre = match shift {
-                        Some(bias) => bias.f_sub(&part("running_mean")?)?,
-                        None => part("running_mean")?.f_neg()?,
-                    };
-                    shift = Some(part("bias")?.f_add(&centre.f_mul(&scale)?)?);
-                    layers.next();
-                }
-                let weight = channels_last(&weight.f_to_kind(Kind::Float)?)?;
-                let bias = shift.map(|shift| shift.f_to_kind(Kind::Float)).transpose()?;
-                Step::Conv { weight, bias, kernel: *kernel, stride: *stride, padding: *padding, groups: *groups }
-            }
-            Layer::BatchNorm { name, .. } => bail!("`{name}` follows no convolution it could be folded into"),
-            Layer::Relu => Step::Relu,
-            Layer::Relu6 => Step::Relu6,
-            Layer::MaxPool { kernel, stride, padding } => {
-                Step::MaxPool { kernel: *kernel, stride: *stride, padding: *padding }
+        folded.push(match layer {
+            Layer::Conv { name, inputs, outputs, kernel, stride, padding, groups, bias } => {
+                let norm = layers.next_if(|next| matches!(next, Layer::BatchNorm { .. }));
+                let (weight, shift) = folded_convolution(name, *bias, norm, tensor)?;
+                tensors.insert(format!("{name}.weight"), weight);
+                let bias = shift.is_some();
+                tensors.extend(shift.map(|shift| (format!("{name}.bias"), shift)));
+                let (name, inputs, outputs, kernel, stride) = (name.clone(), *inputs, *outputs, *kernel, *stride);
+                Layer::Conv { name, inputs, outputs, kernel, stride, padding: *padding, groups: *groups, bias }
             }
             Layer::Residual { body, shortcut } => {
-                Step::Residual { body: fold(body, tensor)?, shortcut: fold(shortcut, tensor)? }
+                let body = fold(body, tensor, tensors)?;
+                Layer::Residual { body, shortcut: fold(shortcut, tensor, tensors)? }
+            }
+            Layer::Gate { body } => Layer::Gate { body: fold(body, tensor, tensors)? },
+            Layer::Concat { branches } => {
+                let branches = branches.iter().map(|branch| fold(branch, tensor, tensors)).collect::<Result<_>>()?;
+                Layer::Concat { branches }
+            }
+            other => {
+                for spec in other.own_tensors() {
+                    // A copy: the network's own may go on training.
+                    tensors.insert(spec.name.clone(), tensor(&spec.name)?.f_detach_copy()?);
+                }
+                other.clone()
             }
         });
     }
-    Ok(steps)
+    Ok(folded)
 }
 
-fn run(steps: &[Step], x: &Tensor) -> Result<Tensor> {
-    let mut x = x.shallow_clone();
-    for step in steps {
-        x = match step {
-            Step::Conv { weight, bias, kernel, stride, padding, groups } => {
-                convolve(&x, weight, bias.as_ref(), *kernel, *stride, *padding, *groups)?
-            }
-            Step::Relu => x.f_relu()?,
-            Step::Relu6 => x.f_relu6()?,
-            Step::MaxPool { kernel, stride, padding } => max_pool(&x, *kernel, *stride, *padding)?,
-            Step::Residual { body, shortcut } => run(body, &x)?.f_add_(&run(shortcut, &x)?)?,
+/// Weight, channels-last, and bias of a convolution with its batch normalisation, computed in float64.
+fn folded_convolution(
+    name: &str,
+    bias: bool,
+    norm: Option<&Layer>,
+    tensor: &dyn Fn(&str) -> Result<Tensor>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let double = |name: String| Ok::<_, anyhow::Error>(tensor(&name)?.f_detach()?.f_to_kind(Kind::Double)?);
+    let mut weight = double(format!("{name}.weight"))?;
+    let mut shift = if bias { Some(double(format!("{name}.bias"))?) } else { None };
+    if let Some(Layer::BatchNorm { name, eps, .. }) = norm {
+        let part = |suffix: &str| double(format!("{name}.{suffix}"));
+        let scale = part("weight")?.f_div(&part("running_var")?.f_add_scalar(*eps)?.f_sqrt()?)?;
+        weight = weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?;
+        let centre = match shift {
+            Some(bias) => bias.f_sub(&part("running_mean")?)?,
+            None => part("running_mean")?.f_neg()?,
         };
+        shift = Some(part("bias")?.f_add(&centre.f_mul(&scale)?)?);
     }
-    Ok(x)
-}
-
-/// The same tensor [a, b, height, width] with b innermost in memory.
-fn channels_last(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+    let weight = channels_last(&weight.f_to_kind(Kind::Float)?)?;
+    Ok((weight, shift.map(|shift| shift.f_to_kind(Kind::Float)).transpose()?))
 }

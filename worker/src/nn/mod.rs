@@ -5,9 +5,11 @@
 //! frozen prefix with its normalisation folded away. On top stands a [`Head`], trained on features by a [`HeadPack`] or,
 //! with backbone blocks, by a [`Trainer`]. Knows nothing of artifact folders or the engine.
 
+mod attention;
 pub mod checkpoint;
 mod extractor;
 mod fold;
+mod forward;
 mod head;
 mod init;
 mod loss;
@@ -24,6 +26,6 @@ pub use extractor::{BATCH, Extractor};
 pub use head::{Head, gather};
 pub use loss::{Batch, Score, Targets, class_weights};
 pub use memory::keep_freed_memory;
-pub use network::{Network, classifier, from_data, to_data};
+pub use network::{Classifier, Network, from_data, to_data};
 pub use pack::HeadPack;
 pub use train::{Trainer, changed_blocks};

@@ -8,11 +8,13 @@ use tch::{Kind, Tensor, no_grad_guard};
 use super::{
     checkpoint::{self, Dtype, TensorData},
     fold::Frozen,
+    forward::{Forward, mean_of_positions},
     init,
+    pixels::pool,
 };
 use thawline::{
-    artifact::model::{BackboneSpec, Weights},
-    backbones::{self, Backbone, Layer, Padding, ParameterSpec},
+    artifact::model::{BackboneSpec, Pooling, Weights},
+    backbones::{self, Backbone, ParameterSpec},
 };
 
 /// A backbone with its tensors: f32, contiguous, not requiring gradients until a trainer asks for them.
@@ -61,7 +63,7 @@ impl Network {
         let mut tensors = BTreeMap::new();
         for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
             let tensor = match (fill, data.get(&spec.name)) {
-                (Some(seed), _) if random.contains(spec.name.as_str()) => initial(&spec, seed)?,
+                (Some(seed), _) if random.contains(spec.name.as_str()) => initial(backbone, &spec, seed)?,
                 (_, Some(found)) => from_data(found).with_context(|| format!("`{}`", spec.name))?,
                 (_, None) => bail!("`{}` {:?} is missing", spec.name, spec.shape),
             };
@@ -75,11 +77,11 @@ impl Network {
         &self.notes
     }
 
-    /// Torchvision's initialisation, drawn by (seed, tensor name): equal whatever the order or the thread.
+    /// The backbone's initialisation, drawn by (seed, tensor name): equal whatever the order or the thread.
     pub fn random(backbone: &'static Backbone, seed: u64) -> Result<Network> {
         let mut tensors = BTreeMap::new();
         for spec in backbone.blocks.iter().flat_map(|block| block.tensors()) {
-            let tensor = initial(&spec, seed)?;
+            let tensor = initial(backbone, &spec, seed)?;
             tensors.insert(spec.name, tensor);
         }
         Ok(Network { backbone, tensors, notes: Vec::new() })
@@ -116,7 +118,7 @@ impl Network {
             specs.extend(self.block(block)?.tensors());
         }
         let _guard = no_grad_guard();
-        for (name, tensor) in take(self.backbone.name, specs.into_iter(), data)? {
+        for (name, tensor) in take(self.backbone, specs.into_iter(), data)? {
             self.tensor(&name)?.f_copy_(&tensor)?;
         }
         Ok(())
@@ -136,7 +138,8 @@ impl Network {
         let mut x = x.shallow_clone();
         for index in blocks {
             let block = self.block(index)?;
-            x = self.layers(&x, &block.layers, train_norms(index)).with_context(|| format!("block {}", block.name))?;
+            let forward = Forward { tensors: &self.tensors, train_norms: train_norms(index) };
+            x = forward.run(&block.layers, &x).with_context(|| format!("block {}", block.name))?;
         }
         Ok(x)
     }
@@ -160,106 +163,59 @@ impl Network {
     fn named(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).with_context(|| format!("{} has no tensor `{name}`", self.backbone.name))
     }
-
-    fn layers(&self, x: &Tensor, layers: &[Layer], train_norms: bool) -> Result<Tensor> {
-        let mut x = x.shallow_clone();
-        for layer in layers {
-            x = self.layer(&x, layer, train_norms)?;
-        }
-        Ok(x)
-    }
-
-    fn layer(&self, x: &Tensor, layer: &Layer, train_norms: bool) -> Result<Tensor> {
-        Ok(match layer {
-            Layer::Conv { name, kernel, stride, padding, groups, bias, .. } => {
-                let weight = self.named(&format!("{name}.weight"))?;
-                let bias = if *bias { Some(self.named(&format!("{name}.bias"))?) } else { None };
-                convolve(x, weight, bias, *kernel, *stride, *padding, *groups)?
-            }
-            Layer::BatchNorm { name, eps, momentum, .. } => {
-                let [weight, bias, mean, var] = ["weight", "bias", "running_mean", "running_var"]
-                    .map(|suffix| self.named(&format!("{name}.{suffix}")).ok());
-                x.f_batch_norm(weight, bias, mean, var, train_norms, *momentum, *eps, true)?
-            }
-            Layer::Relu => x.f_relu()?,
-            Layer::Relu6 => x.f_relu6()?,
-            Layer::MaxPool { kernel, stride, padding } => max_pool(x, *kernel, *stride, *padding)?,
-            Layer::Residual { body, shortcut } => {
-                let branch = self.layers(x, body, train_norms)?;
-                branch.f_add(&self.layers(x, shortcut, train_norms)?)?
-            }
-        })
-    }
 }
 
 /// A tensor's random initialisation.
-fn initial(spec: &ParameterSpec, seed: u64) -> Result<Tensor> {
-    from_data(&TensorData::from_f32(spec.shape.clone(), &init::values(spec, seed)))
+fn initial(backbone: &Backbone, spec: &ParameterSpec, seed: u64) -> Result<Tensor> {
+    from_data(&TensorData::from_f32(spec.shape.clone(), &init::values(spec, backbone.initialization, seed)))
 }
 
-/// The published ImageNet classifier of a checkpoint: weight [classes, channels] and bias [classes], where it has one.
-pub fn classifier(backbone: &Backbone, data: &BTreeMap<String, TensorData>) -> Result<Option<(Tensor, Tensor)>> {
-    let data = checkpoint::adapted(backbone, data);
-    let part = |suffix: &str| data.get(&format!("{}.{suffix}", backbone.classifier));
-    match (part("weight"), part("bias")) {
-        (Some(weight), Some(bias)) => {
-            let classes = weight.shape.first().copied().unwrap_or(0);
-            ensure!(
-                weight.shape == [classes, backbone.channels()] && bias.shape == [classes],
-                "the classifier `{}` has shapes {:?} and {:?}; expected [classes, {}] and [classes]",
-                backbone.classifier,
-                weight.shape,
-                bias.shape,
-                backbone.channels()
-            );
-            Ok(Some((from_data(weight)?, from_data(bias)?)))
-        }
-        _ => Ok(None),
+/// The published ImageNet classifier of a checkpoint.
+#[derive(Debug)]
+pub struct Classifier {
+    /// [classes, channels], or [classes, channels, 1, 1] where it comes before pooling.
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Classifier {
+    /// `None` where the checkpoint has none.
+    pub fn load(backbone: &Backbone, data: &BTreeMap<String, TensorData>) -> Result<Option<Classifier>> {
+        let data = checkpoint::adapted(backbone, data);
+        let part = |suffix: &str| data.get(&format!("{}.{suffix}", backbone.classifier));
+        let (Some(weight), Some(bias)) = (part("weight"), part("bias")) else { return Ok(None) };
+        let classes = weight.shape.first().copied().unwrap_or(0);
+        let ones: &[usize] = if backbone.classifies_positions { &[1, 1] } else { &[] };
+        let expected = [&[classes, backbone.channels()], ones].concat();
+        ensure!(
+            weight.shape == expected && bias.shape == [classes],
+            "the classifier `{}` has shapes {:?} and {:?}; expected [classes, {}{}] and [classes]",
+            backbone.classifier,
+            weight.shape,
+            bias.shape,
+            backbone.channels(),
+            if backbone.classifies_positions { ", 1, 1" } else { "" }
+        );
+        Ok(Some(Classifier { weight: from_data(weight)?, bias: from_data(bias)? }))
     }
-}
 
-/// Convolution with the padding a layer asks for, TensorFlow's uneven one included.
-pub(super) fn convolve(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    kernel: usize,
-    stride: usize,
-    padding: Padding,
-    groups: usize,
-) -> Result<Tensor> {
-    let (stride, groups) = (stride as i64, groups as i64);
-    let conv = |x: &Tensor, pad: [i64; 2]| x.f_conv2d(weight, bias, [stride, stride], pad, [1, 1], groups);
-    match padding {
-        Padding::Symmetric(pad) => Ok(conv(x, [pad as i64; 2])?),
-        Padding::TensorflowSame => {
-            let &[_, _, height, width] = x.size().as_slice() else {
-                bail!("a convolution's input is [n, channels, height, width], not {:?}", x.size())
-            };
-            let [rows, columns] = [height, width].map(|size| same_padding(size, kernel as i64, stride));
-            if rows % 2 == 0 && columns % 2 == 0 {
-                return Ok(conv(x, [rows / 2, columns / 2])?);
-            }
-            let sides = [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2];
-            Ok(conv(&x.f_constant_pad_nd(sides)?, [0, 0])?)
-        }
+    pub fn classes(&self) -> usize {
+        self.bias.size()[0] as usize
     }
-}
 
-/// Zeros that "SAME" adds along one dimension, both sides together.
-fn same_padding(size: i64, kernel: i64, stride: i64) -> i64 {
-    let positions = (size + stride - 1) / stride;
-    ((positions - 1) * stride + kernel - size).max(0)
-}
-
-pub(super) fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
-    let [kernel, stride, padding] = [kernel, stride, padding].map(|v| [v as i64; 2]);
-    Ok(x.f_max_pool2d(kernel, stride, padding, [1, 1], false)?)
+    /// Logits [n, classes] from the output of the backbone's last block.
+    pub fn logits(&self, x: &Tensor, pooling: Pooling) -> Result<Tensor> {
+        if self.weight.dim() == 2 {
+            return Ok(pool(x, pooling)?.f_linear(&self.weight, Some(&self.bias))?);
+        }
+        let (stride, padding, dilation) = ([1, 1], [0, 0], [1, 1]);
+        mean_of_positions(&x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, dilation, 1)?.f_relu()?)
+    }
 }
 
 /// The tensors of `specs` out of `data`, or one error that names all that do not fit.
 fn take(
-    backbone: &str,
+    backbone: &Backbone,
     specs: impl Iterator<Item = ParameterSpec>,
     data: &BTreeMap<String, TensorData>,
 ) -> Result<BTreeMap<String, Tensor>> {
@@ -276,7 +232,7 @@ fn take(
             }
         }
     }
-    ensure!(problems.is_empty(), "these are not weights of {backbone}:\n  {}", problems.join("\n  "));
+    ensure!(problems.is_empty(), "these are not weights of {}:\n  {}", backbone.name, problems.join("\n  "));
     Ok(tensors)
 }
 

@@ -1,9 +1,11 @@
 //! Both ends of a backbone: bytes to its input, its output to feature rows.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tch::{Kind, Tensor};
 
 use thawline::artifact::model::{Normalization, Pooling};
+
+use super::forward::mean_of_positions;
 
 /// Images u8 [n, height, width, 3] as network input: f32 [n, 3, height, width], channels-last in memory,
 /// `(x / 255 - mean) / std` per channel.
@@ -14,13 +16,22 @@ pub fn pixels_to_input(pixels: &Tensor, normalization: Normalization) -> Result<
     Ok(normalized.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
-/// The output of a cut [n, channels, height, width] as feature rows [n, `pooling.width(channels)`].
+/// The output of a cut as feature rows [n, `pooling.width(channels)`]: a map [n, channels, height, width], tokens
+/// [n, tokens, channels] of which the first is the class token, or a vector [n, channels].
 pub fn pool(x: &Tensor, pooling: Pooling) -> Result<Tensor> {
-    let mean = || x.f_mean_dim([2, 3].as_slice(), false, None::<Kind>);
-    let max = || x.f_amax([2, 3], false);
+    // Everything that is pooled over, as a map.
+    let map = match x.dim() {
+        3 if pooling == Pooling::ClassToken => return Ok(x.f_select(1, 0)?),
+        3 => x.f_narrow(1, 1, x.size()[1] - 1)?.f_transpose(1, 2)?.f_unsqueeze(3)?,
+        2 => x.f_view([x.size()[0], -1, 1, 1])?,
+        _ => x.shallow_clone(),
+    };
+    let mean = || mean_of_positions(&map);
+    let max = || map.f_amax([2, 3], false);
     Ok(match pooling {
         Pooling::Avg => mean()?,
         Pooling::Max => max()?,
         Pooling::AvgMax => Tensor::f_cat(&[mean()?, max()?], 1)?,
+        Pooling::ClassToken => bail!("an output of shape {:?} has no class token: choose another `pooling`", x.size()),
     })
 }

@@ -239,7 +239,7 @@ fn parameters(network: &Network, head: &Head, phase: &Phase, end: usize) -> Resu
         let lr_scale = phase.layer_decay.powi(end.saturating_sub(block) as i32);
         for (spec, tensor) in network.tensors(block)? {
             if spec.role.is_parameter() && (spec.role.is_norm() || !trained.norms_only) {
-                let decay = if spec.role == Role::ConvWeight { weight_decay } else { undecayed };
+                let decay = if spec.role.decays() { weight_decay } else { undecayed };
                 add(spec.name, tensor, lr_scale, decay)?;
             }
         }

@@ -19,6 +19,26 @@ const LIKELY: f64 = 0.9;
 /// (`model.`, `backbone.`, `_orig_mod.`), beside what else it has. Of several copies, an averaged one (`ema`) is taken, as
 /// training scripts evaluate it.
 pub fn adapted<'d>(backbone: &Backbone, data: &'d Tensors) -> Cow<'d, Tensors> {
+    let renamed = in_present_names(backbone, data);
+    match unwrapped(backbone, &renamed) {
+        Some(own) => Cow::Owned(own),
+        None => renamed,
+    }
+}
+
+/// With the parts of names that published files have in an older form as they are now.
+fn in_present_names<'d>(backbone: &Backbone, data: &'d Tensors) -> Cow<'d, Tensors> {
+    let present = |name: &str| {
+        backbone.renamed.iter().fold(name.to_string(), |name, (now, before)| name.replace(before, now))
+    };
+    if data.keys().all(|name| present(name) == *name) {
+        return Cow::Borrowed(data);
+    }
+    Cow::Owned(data.iter().map(|(name, tensor)| (present(name), tensor.clone())).collect())
+}
+
+/// The tensors under the prefix that fits best, without it; `None` when they have none.
+fn unwrapped(backbone: &Backbone, data: &Tensors) -> Option<Tensors> {
     let specs = specs(backbone);
     let ending = |spec: &ParameterSpec| format!(".{}", spec.name);
     // The first tensors find the prefixes there are; all of them say which fits best.
@@ -34,13 +54,9 @@ pub fn adapted<'d>(backbone: &Backbone, data: &'d Tensors) -> Cow<'d, Tensors> {
     let averaged = |prefix: &String| prefix.split(['.', '_']).any(|part| part == "ema");
     let best =
         prefixes.iter().max_by_key(|prefix| (fitting(prefix), averaged(prefix), std::cmp::Reverse(prefix.len())));
-    match best.filter(|prefix| !prefix.is_empty() && fitting(prefix) > 0) {
-        Some(prefix) => {
-            let own = data.iter().filter_map(|(name, d)| Some((name.strip_prefix(prefix)?.to_string(), d.clone())));
-            Cow::Owned(own.collect())
-        }
-        None => Cow::Borrowed(data),
-    }
+    let prefix = best.filter(|prefix| !prefix.is_empty() && fitting(prefix) > 0)?;
+    let own = data.iter().filter_map(|(name, d)| Some((name.strip_prefix(prefix)?.to_string(), d.clone())));
+    Some(own.collect())
 }
 
 /// What tells a checkpoint from one of a backbone.
