@@ -26,14 +26,14 @@ impl Element {
     /// # Errors
     /// When it is no number, or one of more bits than are read.
     pub fn parse(described: &str) -> Result<Element> {
-        let unread = || format!("arrays of `{described}` are not read: use uint8, uint16, int16, int32 or floats");
+        let unread = || format!("arrays of `{described}` are not read: use integers, float32 or float64");
         let (order, rest) = described.split_at_checked(1).with_context(unread)?;
         let (kind, size) = rest.split_at_checked(1).with_context(unread)?;
         let size: usize = size.parse().ok().with_context(unread)?;
         let bits = 8 * size as u32;
         let numbers = match (kind, size) {
-            ("u", 1 | 2 | 4) => Numbers::Integer { bits, signed: false },
-            ("i", 1 | 2 | 4) => Numbers::Integer { bits, signed: true },
+            ("u", 1 | 2 | 4 | 8) => Numbers::Integer { bits, signed: false },
+            ("i", 1 | 2 | 4 | 8) => Numbers::Integer { bits, signed: true },
             ("f", 4 | 8) => Numbers::Float,
             _ => bail!(unread()),
         };

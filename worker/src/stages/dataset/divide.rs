@@ -389,7 +389,7 @@ mod tests {
         let mut given = images(&[0, 1].repeat(20));
         given[..20].iter_mut().for_each(|image| image.split = Split::Test);
         let divided = divide(&params, given.clone(), true).unwrap();
-        assert_eq!(Split::ALL.map(|split| count(&divided, split, 0)), [7, 3, 10].map(|n| n));
+        assert_eq!(Split::ALL.map(|split| count(&divided, split, 0)), [8, 2, 10]);
         let paths = |images: &[Image]| {
             images.iter().filter(|i| i.split == Split::Test).map(|i| i.path.clone()).collect::<BTreeSet<_>>()
         };
