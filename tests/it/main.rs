@@ -8,6 +8,7 @@ mod interrupt;
 mod kills;
 mod predict;
 mod results;
+#[allow(dead_code, reason = "breaking off is for the unit tests of downloads")]
 mod server;
 mod structure;
 mod support;
