@@ -97,7 +97,7 @@ fn a_model_is_exported_whole_with_what_it_takes_to_use_it() {
     let metadata: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["thawline"]).unwrap();
     assert_eq!(metadata["classes"], serde_json::json!(["bright", "dark"]));
     assert_eq!((&metadata["trial"], &metadata["preprocessing"]["size"]), (&Value::from(trial.as_str()), &32.into()));
-    assert_eq!(metadata["preprocessing"]["transforms"][0]["resize"], serde_json::json!([32, 32]), "{metadata}");
+    assert_eq!(metadata["preprocessing"]["transforms"][0]["resize"]["size"], serde_json::json!([32, 32]), "{metadata}");
 
     let torch = project.thawline(&["export", &trial, "--format", "torch"]);
     assert!(torch.status.success(), "{}", stderr(&torch));

@@ -16,7 +16,7 @@ const BRIEF: Patience = Patience {
 
 /// Larger than the buffers on the way.
 fn content() -> Vec<u8> {
-    (0..1_500_000u32).map(|i| (i * 2_654_435_761 >> 16) as u8).collect()
+    (0..1_500_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
 }
 
 fn checksum_of(bytes: &[u8]) -> Checksum {
