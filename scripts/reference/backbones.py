@@ -23,6 +23,9 @@ import pathlib
 import re
 import sys
 
+# Other scripts of this folder bear names of Python's own modules, `statistics` for one.
+sys.path.remove(str(pathlib.Path(__file__).parent.resolve()))
+
 import numpy as np
 import open_clip
 import timm
@@ -180,8 +183,8 @@ def references():
     yield plain("efficientnet_b0", "classifier.1", watch="features.3", blocks=4)
     for name in ["efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_v2_s"]:
         yield plain(name, "classifier.1")
-    yield plain("mobilenet_v2", "classifier.1", watch="features.4", blocks=5)
-    yield plain("mobilenet_v3_small", "classifier.3", watch="features.4", blocks=5)
+    yield plain("mobilenet_v2", "classifier.1", watch="features.2", blocks=3)
+    yield plain("mobilenet_v3_small", "classifier.3", watch="features.2", blocks=3)
     yield plain("mobilenet_v3_large", "classifier.3")
     for depth in (11, 13, 16, 19):
         yield plain(f"vgg{depth}", "classifier.6", gain=6)
@@ -189,11 +192,11 @@ def references():
     yield plain("alexnet", "classifier.6", gain=6, watch="features", blocks=5)
     yield plain("squeezenet1_0", "classifier.1", gain=6)
     yield plain("squeezenet1_1", "classifier.1", gain=6, watch="features", blocks=9)
-    yield plain("densenet121", "classifier", watch="features.transition2", blocks=5)
+    yield plain("densenet121", "classifier", watch="features.denseblock1", blocks=2)
     for name in ["densenet169", "densenet201"]:
         yield plain(name, "classifier")
     yield plain("shufflenet_v2_x1_0", "fc", watch="stage3", blocks=3)
-    yield plain("regnet_y_400mf", "fc", watch="trunk_output.block3", blocks=4)
+    yield plain("regnet_y_400mf", "fc", watch="trunk_output.block2", blocks=3)
     yield plain("convnext_tiny", "classifier.2", watch="features", blocks=5)
     for name in ["convnext_small", "convnext_base"]:
         yield plain(name, "classifier.2")

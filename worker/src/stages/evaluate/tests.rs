@@ -117,12 +117,13 @@ fn weights(seed: u64) -> Tensors {
     for spec in backbones::named("resnet18").unwrap().blocks.iter().flat_map(|block| block.tensors()) {
         let count: usize = spec.shape.iter().product();
         let values: Vec<f32> = match spec.role {
-            Role::ConvWeight | Role::ConvBias => {
+            Role::ConvWeight => {
                 let bound = (6.0 * spec.shape[0] as f32 / count as f32).sqrt();
                 (0..count).map(|_| bound * uniform()).collect()
             }
             Role::NormWeight | Role::RunningVar => vec![1.0; count],
             Role::NormBias | Role::RunningMean => vec![0.0; count],
+            other => panic!("no {other:?} in resnet18"),
         };
         tensors.insert(spec.name, TensorData::from_f32(spec.shape, &values));
     }
