@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     artifact::model::Weights,
+    backbones::weights::Wanted,
     spec::{self, Params},
     stages::dataset,
 };
@@ -34,8 +35,8 @@ impl Sources for Named {
         Ok(Files { paths: BTreeMap::new(), digest: params.image_folder.clone().unwrap_or_default() })
     }
 
-    fn weights(&mut self, _: &str, weights: &str, _: u64) -> Result<(Weights, Option<PathBuf>)> {
-        Ok((Weights::File { digest: weights.to_string() }, None))
+    fn weights(&mut self, _: &str, wanted: &Wanted, _: u64) -> Result<(Weights, Option<PathBuf>)> {
+        Ok((Weights::File { digest: wanted.file.clone(), fill: None }, None))
     }
 }
 

@@ -28,9 +28,8 @@ pub fn adapted<'d>(backbone: &Backbone, data: &'d Tensors) -> Cow<'d, Tensors> {
 
 /// With the parts of names that published files have in an older form as they are now.
 fn in_present_names<'d>(backbone: &Backbone, data: &'d Tensors) -> Cow<'d, Tensors> {
-    let present = |name: &str| {
-        backbone.renamed.iter().fold(name.to_string(), |name, (now, before)| name.replace(before, now))
-    };
+    let present =
+        |name: &str| backbone.renamed.iter().fold(name.to_string(), |name, (now, before)| name.replace(before, now));
     if data.keys().all(|name| present(name) == *name) {
         return Cow::Borrowed(data);
     }
