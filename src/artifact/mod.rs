@@ -1,6 +1,7 @@
 //! Typed values that pass between stages, as folders of files. What an artifact *is* lives here; where it is kept is
 //! `store`'s business and how it is made is `stages`'. No tch: a tensor is bytes with a shape until `nn` maps it.
 
+pub mod activations;
 pub mod dataset;
 pub mod features;
 pub mod model;
@@ -9,6 +10,7 @@ pub mod reading;
 pub mod scores;
 pub mod views;
 
+pub use activations::Activations;
 pub use dataset::{Dataset, Image, Split};
 pub use features::Features;
 pub use model::Model;

@@ -19,6 +19,11 @@ impl Shape {
         }
     }
 
+    /// Values of one image.
+    pub fn values(self) -> usize {
+        self.channels() * self.positions()
+    }
+
     fn positions(self) -> usize {
         match self {
             Shape::Map { height, width, .. } => height * width,

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Common, Outcome, Target, TextOrJson, output, plan, progress::Reporter, project, report, text};
 use crate::{
-    engine::{self, Finish, Options},
+    engine::{self, Finish, Options, Storing},
     report as page,
     store::Store,
 };
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Start nothing new after a failure.
     #[arg(long)]
     fail_fast: bool,
+    /// Whether activations below a thaw line are stored: when that is cheaper, always, or never. Results are the same.
+    #[arg(long, value_enum, default_value = "auto")]
+    store_activations: Storing,
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
@@ -49,6 +52,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         jobs: arguments.jobs.map_or(cores, usize::from),
         force: arguments.force,
         keep_going: !arguments.fail_fast || arguments.keep_going,
+        storing: arguments.store_activations,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     let silent = arguments.format == TextOrJson::Json;

@@ -20,6 +20,7 @@ use super::{
     pool::{Assignment, Message, Pool},
     rows,
     scheduler::{Scheduler, State},
+    thaw_line::{Storing, ThawLines},
 };
 use crate::{
     plan::{
@@ -43,6 +44,8 @@ pub struct Options {
     pub force: bool,
     /// Go on with what does not depend on a failure.
     pub keep_going: bool,
+    /// Activations below the thaw lines.
+    pub storing: Storing,
     /// The command line, for the record.
     pub command: String,
 }
@@ -73,6 +76,7 @@ pub fn run(
     let mut sources = DiskSources::new(store, &mut files, &experiment.root).announcing(&mut announce);
     let trials = arms.ask(&mut plan, &mut sources)?;
 
+    let thaw_lines = ThawLines::new(options.storing, store)?;
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
     let (sender, messages) = channel();
     let _interrupts = Interrupts::forward(sender.clone(), || Message::Interrupt)?;
@@ -91,6 +95,7 @@ pub fn run(
         started: Instant::now(),
         scored_by: HashMap::new(),
         packs: Packs::default(),
+        thaw_lines,
         stopping: None,
     };
     let outcome = coordinator.drive(&mut arms, &messages, trials);
@@ -153,6 +158,7 @@ struct Coordinator<'a> {
     scored_by: HashMap<NodeIndex, Vec<TrialId>>,
     mean_seconds: BTreeMap<String, f64>,
     packs: Packs,
+    thaw_lines: ThawLines,
     /// The status to end with, once no new node is to start.
     stopping: Option<&'static str>,
 }
@@ -285,8 +291,7 @@ impl Coordinator<'_> {
             return Ok(());
         }
         loop {
-            let fits = |&node: &NodeIndex| self.pool.room(self.plan.node(node).threads) > 0;
-            let Some(node) = self.scheduler.ready().find(fits) else { return Ok(()) };
+            let Some(node) = self.next()? else { return Ok(()) };
             let threads = self.plan.node(node).threads;
             let pack = self.packs.gather(&self.plan, &self.scheduler, node, self.pool.room(threads));
             let (mut assignments, mut manifests) = (Vec::new(), Vec::new());
@@ -303,19 +308,50 @@ impl Coordinator<'_> {
         }
     }
 
+    /// The earliest ready node that there is room for. One that waits for its stored activations is not due yet.
+    fn next(&mut self) -> Result<Option<NodeIndex>> {
+        let ready: Vec<NodeIndex> = self.scheduler.ready().collect();
+        for node in ready {
+            if self.pool.room(self.plan.node(node).threads) > 0 && !self.waits_for_activations(node)? {
+                return Ok(Some(node));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Wants those activations of a ready node that are worth storing; whether some of them are still being made.
+    fn waits_for_activations(&mut self, node: NodeIndex) -> Result<bool> {
+        let aids: Vec<NodeIndex> = self.plan.aids(node).iter().map(|aid| aid.node).collect();
+        let mut waits = false;
+        for aid in aids {
+            if self.scheduler.state(aid) == State::Dormant {
+                let decision = self.thaw_lines.decide(&self.plan, &self.scheduler, aid);
+                if self.scheduler.find(&self.plan, self.store, aid)? || decision.is_some_and(|decision| decision.stored) {
+                    self.scheduler.want(&self.plan, self.store, aid)?;
+                }
+            }
+            waits |= !matches!(self.scheduler.state(aid), State::Dormant | State::Done | State::Failed);
+        }
+        Ok(waits)
+    }
+
     fn manifest(&self, node: NodeIndex) -> Result<Manifest> {
         let planned = self.plan.node(node);
         let key = self.scheduler.keys().known(node).context("a ready node has a key")?.to_string();
-        let inputs = self.plan.inputs(node).into_iter().map(|(role, input)| {
-            let record = self.scheduler.record(input).context("a ready node's inputs are done")?;
-            Ok(Input {
-                role: role.to_string(),
-                digest: record.digest.clone(),
-                path: self.store.objects().path(&record.digest),
-            })
-        });
+        let input = |role: &str, record: &NodeRecord| Input {
+            role: role.to_string(),
+            digest: record.digest.clone(),
+            path: self.store.objects().path(&record.digest),
+        };
+        let mut inputs = Vec::new();
+        for (role, node) in self.plan.inputs(node) {
+            inputs.push(input(role, self.scheduler.record(node).context("a ready node's inputs are done")?));
+        }
+        // An aid that is there is used; one that is not, or could not be made, is done without.
+        let aids = self.plan.aids(node).iter();
+        inputs.extend(aids.filter_map(|aid| Some(input(&aid.role, self.scheduler.record(aid.node)?))));
         Ok(Manifest {
-            inputs: inputs.collect::<Result<_>>()?,
+            inputs,
             dir: self.store.work_dir(&key),
             kind: planned.kind.name.to_string(),
             work: planned.work.clone(),
@@ -444,6 +480,11 @@ impl Coordinator<'_> {
         let label = self.plan.node(assignment.node).label.clone();
         self.log(&assignment.key, &format!("failed: {error}"))?;
         self.store.finish_node_run(assignment.node_run, "failed", Some(&error))?;
+        if self.plan.aided(assignment.node).next().is_some() {
+            // Readers do without what could not be stored.
+            self.scheduler.gave_up(&self.plan, assignment.node);
+            return Ok(());
+        }
         self.scheduler.failed(&self.plan, self.store, assignment.node, format!("{label}: {error}"))?;
         let progress = self.scheduler.progress();
         self.emit(Event::NodeFailed { label, key: assignment.key.clone(), error, progress });

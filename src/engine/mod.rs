@@ -1,6 +1,6 @@
 //! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing.
 //!
-//! `scheduler` decides what may run (states of nodes, no processes), `packs` what runs side by side, `pool` owns the processes, `experiment` knows arms,
+//! `scheduler` decides what may run (states of nodes, no processes), `packs` what runs side by side, `pool` owns the processes, `thaw_line` what is stored below it, `experiment` knows arms,
 //! searches and selections, `coordinator` is the loop that joins them.
 
 mod coordinator;
@@ -13,7 +13,9 @@ mod packs;
 pub mod pool;
 pub mod rows;
 pub mod scheduler;
+pub mod thaw_line;
 
 pub use coordinator::{Finish, Options, run};
 pub use event::Event;
+pub use thaw_line::Storing;
 pub use experiment::{Arms, plan_all};

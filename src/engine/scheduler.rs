@@ -252,6 +252,20 @@ impl Scheduler {
         self.wake(plan, store, node)
     }
 
+    /// Whether the artifact of a node is there already, whoever wants it.
+    pub fn find(&mut self, plan: &Plan, store: &mut Store, node: NodeIndex) -> Result<bool> {
+        match self.key(plan, store, node)? {
+            Key::Known(key) => Ok(self.intact(plan, store, node, &key)?.is_some()),
+            Key::Blocked(_) => Ok(false),
+        }
+    }
+
+    /// A node that nobody depends on could not be made: no trial fails with it.
+    pub fn gave_up(&mut self, plan: &Plan, node: NodeIndex) {
+        self.progress.total -= 1;
+        self.set(plan, node, State::Failed);
+    }
+
     /// A worker found an input broken: whoever made it makes it again, then `reader` runs.
     pub fn corrupt(&mut self, plan: &Plan, store: &mut Store, reader: NodeIndex, digest: &str) -> Result<()> {
         store.discard(digest)?;

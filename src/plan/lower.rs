@@ -2,7 +2,7 @@
 //! nothing scores is never planned, and what only the test half needs is not planned before its selection.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
 };
@@ -12,20 +12,20 @@ use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
 use super::{
-    Configuration, Evaluation, Plan, Sources,
+    Aid, Configuration, Evaluation, Plan, Sources,
     node::{NewNode, Node},
 };
 use crate::{
     artifact::{
         Split,
-        model::{BackboneSpec, Normalization},
+        model::{BackboneSpec, Normalization, Pooling},
     },
     backbones,
     images::transforms::Transform,
     spec::{BackboneChoice, Resolved},
     stages::{
-        self, Stage, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune, freeze_schedule,
-        train_head,
+        self, Stage, activations, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune,
+        freeze_schedule, train_head,
     },
 };
 
@@ -99,6 +99,8 @@ struct ModelNode {
     /// The `extract_features` stage, for a head on features.
     features: Option<String>,
     hidden: Vec<usize>,
+    /// Blocks that differ from the weights, by index.
+    changed: BTreeSet<usize>,
 }
 
 struct Lowering<'a> {
@@ -130,7 +132,7 @@ impl Lowering<'_> {
     ) -> Result<NodeIndex> {
         let recipes = inputs.iter().map(|(role, node)| (role.as_str(), self.plan.node(*node).recipe)).collect();
         let node = Node::new(NewNode {
-            kind: stages::kind(kind).with_context(|| format!("no stage kind `{kind}`"))?,
+            kind: stages::node_kind(kind).with_context(|| format!("no stage kind `{kind}`"))?,
             label,
             work: serde_json::to_value(work)?,
             seed: self.seed,
@@ -228,6 +230,26 @@ impl Lowering<'_> {
         Ok(made)
     }
 
+    /// What the blocks below `line` make of `views`; `model` is where they come from if some of them were trained.
+    fn activations(
+        &mut self,
+        spec: &BackboneSpec,
+        line: usize,
+        weights: Option<&PathBuf>,
+        views: NodeIndex,
+        model: Option<NodeIndex>,
+    ) -> Result<NodeIndex> {
+        let backbone = backbones::named(&spec.backbone)?;
+        let above = backbone.blocks.get(line).map_or("head", |block| block.name.as_str());
+        let of = &self.plan.node(views).label;
+        let label = format!("below {above}{}", of.find('[').map_or("", |at| &of[at..]));
+        let cut = backbone.blocks[line - 1].name.clone();
+        let work: activations::Work = BackboneSpec { cut, pooling: Pooling::default(), ..spec.clone() };
+        let mut inputs = vec![("views".to_string(), views)];
+        inputs.extend(model.map(|model| ("model".to_string(), model)));
+        self.add(activations::KIND.name, label, &work, weights_extra(weights), inputs)
+    }
+
     /// The frozen part that `choice` describes, and where its checkpoint lies.
     fn backbone(&mut self, choice: &BackboneChoice, seed: u64) -> Result<(BackboneSpec, Option<PathBuf>)> {
         let backbone = backbones::named(&choice.backbone)?;
@@ -277,7 +299,8 @@ impl Lowering<'_> {
         let node = self.add("train_head", name.to_string(), &work, extra, inputs)?;
         let features = Some(params.features.clone());
         let hidden = params.training.hidden.clone();
-        Ok(ModelNode { node, backbone: spec, weights, images: choice.images.clone(), features, hidden })
+        let images = choice.images.clone();
+        Ok(ModelNode { node, backbone: spec, weights, images, features, hidden, changed: BTreeSet::new() })
     }
 
     fn fine_tune(&mut self, name: &str, params: &fine_tune::Params, choice: &BackboneChoice) -> Result<ModelNode> {
@@ -300,6 +323,7 @@ impl Lowering<'_> {
         let views = self.augment(&params.images)?.views.max(1);
         let dataset = self.dataset_of(&params.images)?;
         let val = self.views(&params.images, Split::Val, None)?;
+        let mut changed = start.as_ref().map(|start| start.changed.clone()).unwrap_or_default();
         let mut model = start.map(|start| start.node);
         let mut first_epoch = 0;
         for (i, (phase_name, phase)) in phases.into_iter().enumerate() {
@@ -309,6 +333,23 @@ impl Lowering<'_> {
             }
             inputs.extend(model.map(|node| ("model".to_string(), node)));
             let epochs = phase.epochs;
+            let trained = phase.changed_blocks(backbone, &spec.cut)?;
+            let end = backbone.block_index(&spec.cut).context("the cut is a block")? + 1;
+            let line = trained.first().copied().unwrap_or(end);
+            let mut aids = Vec::new();
+            if line > 0 {
+                let from = if changed.range(..line).next().is_some() { model } else { None };
+                let training = self.training_views(&params.images, first_epoch, epochs)?;
+                let read = training.into_iter().map(|(view, node)| {
+                    let reads = (first_epoch..first_epoch + epochs).filter(|epoch| epoch % views == view).count();
+                    (format!("activations.train.{view}"), node, reads as u32)
+                });
+                for (role, views, reads) in read.chain([("activations.val".to_string(), val, epochs)]) {
+                    let node = self.activations(&spec, line, weights.as_ref(), views, from)?;
+                    aids.push(Aid { role, node, reads });
+                }
+            }
+            changed.extend(trained);
             let work = fine_tune::Work {
                 backbone: spec.clone(),
                 hidden: hidden.clone(),
@@ -321,11 +362,14 @@ impl Lowering<'_> {
             let number = (i + 1).to_string();
             let label =
                 if phase_name == number { format!("{name}.phase{number}") } else { format!("{name}.{phase_name}") };
-            model = Some(self.add("fine_tune", label, &work, extra, inputs)?);
+            let node = self.add("fine_tune", label, &work, extra, inputs)?;
+            self.plan.aid(node, aids);
+            model = Some(node);
             first_epoch += epochs;
         }
         let node = model.with_context(|| format!("`{}` has no phases", params.schedule))?;
-        Ok(ModelNode { node, backbone: spec, weights, images: params.images.clone(), features: None, hidden })
+        let images = params.images.clone();
+        Ok(ModelNode { node, backbone: spec, weights, images, features: None, hidden, changed })
     }
 
     fn evaluate(&mut self, name: &str, params: &evaluate::Params, split: Split) -> Result<Evaluation> {
@@ -350,6 +394,16 @@ impl Lowering<'_> {
         };
         let work = evaluate::Work { split, top_k: params.top_k.clone(), calibration_bins: params.calibration_bins };
         let node = self.add("evaluate", format!("{name}[{}]", split.name()), &work, extra, inputs)?;
+        // Validation images went below the line in every epoch already; the test half is read once.
+        if model.features.is_none() && split == Split::Val && images == model.images {
+            let backbone = backbones::named(&model.backbone.backbone)?;
+            let end = backbone.block_index(&model.backbone.cut).context("the cut is a block")? + 1;
+            let line = model.changed.first().copied().unwrap_or(end);
+            if line > 0 {
+                let below = self.activations(&model.backbone, line, model.weights.as_ref(), views, None)?;
+                self.plan.aid(node, vec![Aid { role: "activations".into(), node: below, reads: 1 }]);
+            }
+        }
         Ok(Evaluation { stage: name.to_string(), split, node, dataset })
     }
 }

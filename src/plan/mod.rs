@@ -8,7 +8,10 @@ mod lower;
 pub mod node;
 pub mod sources;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use petgraph::{
@@ -72,6 +75,16 @@ pub struct Evaluation {
     pub dataset: NodeIndex,
 }
 
+/// A node that a reader can do without: stored activations below its thaw line. It is no input, and in no key or recipe: the
+/// reader's bits are the same with it and without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aid {
+    pub role: String,
+    pub node: NodeIndex,
+    /// How many times the reader would read it: its epochs on that view.
+    pub reads: u32,
+}
+
 /// The graph, and the trials that were lowered onto it. Inputs are always added before their readers, so index order is a
 /// topological order.
 #[derive(Debug, Default)]
@@ -79,6 +92,10 @@ pub struct Plan {
     graph: DiGraph<Node, String>,
     by_recipe: HashMap<blake3::Hash, NodeIndex>,
     trials: Vec<Trial>,
+    /// By reader: nodes that would save it work. See [`Aid`].
+    aids: BTreeMap<NodeIndex, Vec<Aid>>,
+    /// By aid: its readers.
+    aided: HashMap<NodeIndex, Vec<NodeIndex>>,
     /// What the configuration lowered last has in common at all its seeds.
     shared: Option<(Arc<Resolved>, Option<Fold>, lower::Shared)>,
 }
@@ -119,6 +136,29 @@ impl Plan {
         }
         self.by_recipe.insert(recipe, index);
         index
+    }
+
+    /// What would save `reader` work; said again by every trial that shares the reader, and kept once.
+    fn aid(&mut self, reader: NodeIndex, aids: Vec<Aid>) {
+        if aids.is_empty() || self.aids.contains_key(&reader) {
+            return;
+        }
+        for aid in &aids {
+            self.aided.entry(aid.node).or_default().push(reader);
+        }
+        self.aids.insert(reader, aids);
+    }
+
+    pub fn aids(&self, reader: NodeIndex) -> &[Aid] {
+        self.aids.get(&reader).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who would read this aid, and how many times.
+    pub fn aided(&self, aid: NodeIndex) -> impl Iterator<Item = (NodeIndex, u32)> {
+        let readers = self.aided.get(&aid).into_iter().flatten();
+        readers.flat_map(move |&reader| {
+            self.aids(reader).iter().filter(move |a| a.node == aid).map(move |a| (reader, a.reads))
+        })
     }
 
     pub fn trials(&self) -> &[Trial] {

@@ -1,6 +1,7 @@
 //! `freeze_schedule`: which blocks train when, and how. No node of its own: it resolves, against a backbone, to the phases
 //! that `fine_tune` runs one node each.
 
+use anyhow::{Context, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +174,24 @@ pub struct Phase {
     pub decay_norms_and_biases: bool,
     pub early_stopping: Option<EarlyStopping>,
     pub keep_optimizer_state: bool,
+}
+
+impl Phase {
+    /// The blocks, by index, whose tensors this phase changes, in order: trained ones, and all up to `cut` where even frozen
+    /// statistics adapt. The first of them is the thaw line: what is below stays as it is.
+    ///
+    /// # Errors
+    /// When the backbone has no block of a name.
+    pub fn changed_blocks(&self, backbone: &Backbone, cut: &str) -> Result<Vec<usize>> {
+        let index =
+            |name: &str| backbone.block_index(name).with_context(|| format!("{} has no block `{name}`", backbone.name));
+        if self.batch_norm == BatchNorm::TrainEverywhere {
+            return Ok((0..=index(cut)?).collect());
+        }
+        let mut blocks = self.trained.iter().map(|t| index(&t.block)).collect::<Result<Vec<_>>>()?;
+        blocks.sort_unstable();
+        Ok(blocks)
+    }
 }
 
 /// A backbone block that trains.

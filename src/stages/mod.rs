@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod activations;
 pub mod augment;
 pub mod dataset;
 pub mod evaluate;
@@ -130,7 +131,12 @@ pub fn pack_key(kind: &str, work: &serde_json::Value) -> Option<String> {
     work.pack_key()
 }
 
-/// The kind of that name.
+/// The kind of a node: one that people write, or `activations`, which lowering adds.
+pub fn node_kind(name: &str) -> Option<&'static Kind> {
+    kind(name).or_else(|| (name == activations::KIND.name).then_some(&activations::KIND))
+}
+
+/// The kind of that name, of those that people write.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|k| k.name == name)
 }

@@ -138,6 +138,18 @@ impl Store {
         })
     }
 
+    /// Bytes of the artifacts that nodes of a kind made.
+    pub fn bytes_of_kind(&self, kind: &str) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(bytes), 0) FROM nodes WHERE kind = ?1";
+        Ok(self.db.query_row(sql, [kind], |row| row.get::<_, i64>(0))? as u64)
+    }
+
+    /// The mean of a metric that nodes say of themselves, over all that say it.
+    pub fn mean_metric(&self, name: &str) -> Result<Option<f64>> {
+        let sql = "SELECT avg(json_extract(outcome, '$.metrics.' || ?1)) FROM nodes";
+        Ok(self.db.query_row(sql, [name], |row| row.get(0))?)
+    }
+
     /// Mean wall seconds of finished nodes by kind: what an ETA is made of.
     pub fn mean_seconds(&self) -> Result<BTreeMap<String, f64>> {
         let mut query = self.db.prepare_cached("SELECT kind, avg(wall) FROM nodes GROUP BY kind")?;

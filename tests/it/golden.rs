@@ -26,7 +26,7 @@ fn made() -> Vec<Made> {
         .map(|row| {
             let [kind, label, key, digest, inputs]: [String; 5] = serde_json::from_str(row).unwrap();
             let inputs = serde_json::from_str(&inputs).unwrap();
-            Made { kind: stages::kind(&kind).unwrap(), label, key, digest, inputs }
+            Made { kind: stages::node_kind(&kind).unwrap(), label, key, digest, inputs }
         })
         .collect();
     made.sort_by(|a, b| (&a.label, &a.digest).cmp(&(&b.label, &b.digest)));

@@ -15,5 +15,6 @@ mod results;
 mod server;
 mod structure;
 mod support;
+mod thaw_line;
 mod validate;
 mod weights;

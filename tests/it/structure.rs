@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("store", &["protocol"]),
     ("search", &["spec"]),
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
-    ("engine", &["artifact", "plan", "protocol", "search", "spec", "stages", "store"]),
+    ("engine", &["artifact", "backbones", "plan", "protocol", "search", "spec", "stages", "store"]),
     ("report", &["artifact", "metrics", "spec", "store"]),
     ("cli", &["artifact", "backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
 ];

@@ -8,17 +8,17 @@ use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{
     checkpoint::Tensors,
-    extractor::{BATCH, Extractor},
-    fold::Frozen,
-    head::{Head, dropout_mask, gather},
+    extractor::BATCH,
+    head::{Head, dropout_mask},
+    images::{Below, Divided, Images},
     loss::{Score, Targets, count_correct, cross_entropy},
     network::{Network, to_data},
     optimizer::{FusedOptimizer, Parameter},
-    pixels::{pixels_to_input, pool},
+    pixels::pool,
 };
 use thawline::{
-    artifact::{Views, model::BackboneSpec},
-    backbones::{Backbone, Role},
+    artifact::model::BackboneSpec,
+    backbones::Role,
     rng::Draws,
     stages::{
         fine_tune::Training,
@@ -32,8 +32,8 @@ pub struct Trainer {
     network: Network,
     head: Head,
     spec: BackboneSpec,
-    /// Blocks `..start` are frozen and folded, `start..end` run as they are.
-    frozen: Frozen,
+    /// Blocks `..start`, frozen; `start..end` run as they are.
+    below: Below,
     start: usize,
     end: usize,
     /// Blocks that differ after training, by index.
@@ -42,19 +42,6 @@ pub struct Trainer {
     train_norms: Vec<bool>,
     optimizer: FusedOptimizer,
     training: Training,
-}
-
-/// The blocks, by index, whose tensors a phase changes: trained ones, and all up to the cut where even frozen statistics
-/// adapt.
-pub fn changed_blocks(phase: &Phase, backbone: &Backbone, spec: &BackboneSpec) -> Result<Vec<usize>> {
-    let index =
-        |name: &str| backbone.block_index(name).with_context(|| format!("{} has no block `{name}`", backbone.name));
-    if phase.batch_norm == BatchNorm::TrainEverywhere {
-        return Ok((0..=index(&spec.cut)?).collect());
-    }
-    let mut blocks = phase.trained.iter().map(|t| index(&t.block)).collect::<Result<Vec<_>>>()?;
-    blocks.sort_unstable();
-    Ok(blocks)
 }
 
 impl Trainer {
@@ -69,7 +56,7 @@ impl Trainer {
         kept: &BTreeMap<String, Tensor>,
     ) -> Result<Trainer> {
         let backbone = network.backbone();
-        let changed = changed_blocks(phase, backbone, spec)?;
+        let changed = phase.changed_blocks(backbone, &spec.cut)?;
         let end = 1 + backbone.block_index(&spec.cut).context("the cut is a block")?;
         ensure!(changed.iter().all(|&block| block < end), "a block after the cut `{}` cannot train", spec.cut);
         let start = changed.first().copied().unwrap_or(end);
@@ -81,7 +68,8 @@ impl Trainer {
             training.batch_size > 1 || !train_norms.contains(&true),
             "batch normalisation cannot train on batches of 1 image: raise `batch_size`, or set `batch_norm: eval_everywhere`"
         );
-        let frozen = network.folded(0..start)?;
+        let frozen = if start > 0 { Some(network.folded(0..start)?) } else { None };
+        let below = Below::new(frozen, spec.normalization);
         // The fast layout, for the forward pass and the gradients that take it over.
         for block in start..end {
             for (spec, tensor) in network.tensors(block)? {
@@ -98,7 +86,7 @@ impl Trainer {
             network,
             head,
             spec: spec.clone(),
-            frozen,
+            below,
             start,
             end,
             changed,
@@ -124,7 +112,7 @@ impl Trainer {
     /// One step on the images `rows`: adds to `score` (as trained, before the update) and updates at `lr`.
     pub fn step(
         &mut self,
-        images: &Views,
+        images: &Images,
         targets: &Targets,
         rows: &[usize],
         lr: f64,
@@ -132,7 +120,7 @@ impl Trainer {
         score: &mut Score,
     ) -> Result<()> {
         let batch = targets.batch(rows, rows.len())?;
-        let x = self.below(images, rows)?;
+        let x = self.below.rows(images, rows)?;
         let x = self.network.forward(&x, self.start..self.end, |block| self.train_norms[block])?;
         let mut features = pool(&x, self.spec.pooling)?;
         if self.training.dropout > 0.0 {
@@ -152,15 +140,13 @@ impl Trainer {
     }
 
     /// All images in evaluation mode, through the kernel that features are extracted with.
-    pub fn evaluate(&self, images: &Views, targets: &Targets) -> Result<Score> {
+    pub fn evaluate(&self, images: &Images, targets: &Targets) -> Result<Score> {
         let _guard = no_grad_guard();
-        let BackboneSpec { pooling, normalization, .. } = self.spec;
-        let extractor = Extractor::new(&self.network, self.end - 1, pooling, normalization, BATCH)?;
-        let features = extractor.features(images, |_, _| Ok(()))?;
+        let extractor = Divided::new(&self.network, self.start, &self.spec)?;
         let order: Vec<usize> = (0..targets.len()).collect();
         let mut score = Score::default();
         for rows in order.chunks(BATCH) {
-            let logits = self.head.forward(&gather(&features, rows, BATCH)?)?;
+            let logits = self.head.forward(&extractor.rows(images, rows)?)?;
             let batch = targets.batch(rows, BATCH)?;
             let loss = cross_entropy(&logits, &batch)?.f_double_value(&[])?;
             score.add(loss, count_correct(&logits, &batch)?, &batch);
@@ -192,33 +178,6 @@ impl Trainer {
 
     pub fn trained_parameters(&self) -> u64 {
         self.optimizer.parameters().iter().map(|p| p.tensor.numel() as u64).sum()
-    }
-
-    /// The output of the frozen blocks, always computed [`BATCH`] images at a time, so that it depends neither on the
-    /// batch size nor on which step an image falls in.
-    fn below(&self, images: &Views, rows: &[usize]) -> Result<Tensor> {
-        if self.start == 0 {
-            return self.input(images, rows, rows.len());
-        }
-        let mut parts = Vec::new();
-        for rows in rows.chunks(BATCH) {
-            let x = self.frozen.forward(&self.input(images, rows, BATCH)?)?;
-            parts.push(x.f_narrow(0, 0, rows.len() as i64)?);
-        }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 0)? })
-    }
-
-    /// The images `rows` as network input, padded with copies of the first to `padded` images.
-    fn input(&self, images: &Views, rows: &[usize], padded: usize) -> Result<Tensor> {
-        let size = images.height * images.width * 3;
-        let padding = rows.first().into_iter().cycle().take(padded.saturating_sub(rows.len()));
-        let mut bytes = Vec::with_capacity(size * padded.max(rows.len()));
-        for &row in rows.iter().chain(padding) {
-            let image = images.pixels().get(row * size..(row + 1) * size);
-            bytes.extend_from_slice(image.with_context(|| format!("no image {row} of {}", images.images))?);
-        }
-        let shape = [-1, images.height as i64, images.width as i64, 3];
-        pixels_to_input(&Tensor::f_from_slice(&bytes)?.f_view(shape)?, self.spec.normalization)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tch::Tensor;
 use thawline::{
-    artifact::{Dataset, Model, Split, Views, model::HeadSpec},
+    artifact::{Activations, Dataset, Model, Split, Views, model::HeadSpec},
     protocol::Outcome,
     rng::Draws,
     stages::{
@@ -24,7 +24,7 @@ use self::checkpoint::{Checkpoint, Snapshot};
 use super::{epochs, train_head::parameters_up_to};
 use crate::{
     nn::{
-        Head, Network, Score, Targets, Trainer, changed_blocks,
+        Head, Images, Network, Score, Targets, Trainer,
         checkpoint::{Tensors, read as read_tensors, write as write_tensors},
         class_weights, from_data,
     },
@@ -48,7 +48,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
             None
         }
     };
-    let changed = changed_blocks(&work.phase, start.network.backbone(), &work.backbone)?;
+    let changed = work.phase.changed_blocks(start.network.backbone(), &work.backbone.cut)?;
     let (network, mut head, mut kept) = (start.network, start.head, start.kept);
     let start_notes = if task.inputs.contains_key("model") { Vec::new() } else { network.notes().to_vec() };
     if let Some(done) = &done {
@@ -111,9 +111,9 @@ struct Data {
     classes: Vec<String>,
     train: Targets,
     /// By view; only those that some epoch of the phase reads.
-    views: BTreeMap<u32, Views>,
+    views: BTreeMap<u32, Images>,
     /// `None` without validation images.
-    val: Option<(Views, Targets)>,
+    val: Option<(Images, Targets)>,
 }
 
 impl Data {
@@ -124,18 +124,19 @@ impl Data {
         ensure!(!labels.is_empty(), "there are no training images");
         let weights = class_weights(work.training.class_weights, &labels, classes);
         let train = Targets::new(labels, weights, work.training.label_smoothing)?;
-        let open = |role: &str, images: usize| {
-            let views = Views::open(task.input(role)?)?;
-            ensure!(views.images == images, "`{role}` has {} images, the dataset {images}", views.images);
-            Ok(views)
+        let open = |of: &str, images: usize| {
+            let views = Views::open(task.input(&format!("views.{of}"))?)?;
+            ensure!(views.images == images, "`views.{of}` has {} images, the dataset {images}", views.images);
+            let stored = task.inputs.get(&format!("activations.{of}")).map(|dir| Activations::open(dir)).transpose()?;
+            Images::new(views, stored)
         };
         let mut views = BTreeMap::new();
         for epoch in 0..work.phase.epochs.min(work.views) {
             let view = (work.first_epoch + epoch) % work.views;
-            views.insert(view, open(&format!("views.train.{view}"), train.len())?);
+            views.insert(view, open(&format!("train.{view}"), train.len())?);
         }
         let val = Targets::plain(dataset.labels(Split::Val), classes)?;
-        let val = if val.is_empty() { None } else { Some((open("views.val", val.len())?, val)) };
+        let val = if val.is_empty() { None } else { Some((open("val", val.len())?, val)) };
         Ok(Data { classes: dataset.classes, train, views, val })
     }
 }
@@ -238,7 +239,7 @@ fn write(
     chosen: Snapshot,
 ) -> Result<()> {
     let network = trainer.network();
-    let changed_now = changed_blocks(&work.phase, network.backbone(), &work.backbone)?;
+    let changed_now = work.phase.changed_blocks(network.backbone(), &work.backbone.cut)?;
     let changed: BTreeSet<usize> = changed_before.into_iter().chain(changed_now.iter().copied()).collect();
     let mut weights = chosen.weights;
     for &block in changed.iter().filter(|block| !changed_now.contains(block)) {

@@ -9,6 +9,7 @@ use thawline::{protocol::Outcome, stages::PACKED};
 
 use crate::task::Task;
 
+mod activations;
 mod augment;
 mod dataset;
 mod epochs;
@@ -21,6 +22,7 @@ mod train_head;
 pub fn run(kind: &str, work: Value, task: &mut Task<'_>) -> Result<Outcome> {
     match kind {
         "dataset" => dataset::run(&serde_json::from_value(work)?, task),
+        "activations" => activations::run(&serde_json::from_value(work)?, task),
         "augment" => augment::run(&serde_json::from_value(work)?, task),
         "extract_features" => extract_features::run(&serde_json::from_value(work)?, task),
         "fine_tune" => fine_tune::run(&serde_json::from_value(work)?, task),

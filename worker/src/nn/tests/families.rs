@@ -153,7 +153,7 @@ fn training(family: &str) {
 }
 
 /// Four images of noise.
-fn images(size: usize) -> (tempfile::TempDir, Views) {
+fn images(size: usize) -> (tempfile::TempDir, Images) {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = ViewsWriter::create(dir.path(), 4, size, size).unwrap();
     let mut draws = Draws::new(1, "", 0, "test");
@@ -163,6 +163,7 @@ fn images(size: usize) -> (tempfile::TempDir, Views) {
     }
     writer.finish().unwrap();
     let views = Views::open(dir.path()).unwrap();
+    let views = Images::new(views, None).unwrap();
     (dir, views)
 }
 

@@ -11,7 +11,10 @@ use thawline::{
 };
 
 use super::*;
-use crate::task::{Stopped, recorder::Recorder};
+use crate::{
+    stages::activations,
+    task::{Stopped, recorder::Recorder},
+};
 
 const TRAIN: usize = 13;
 const VAL: usize = 6;
@@ -161,6 +164,42 @@ fn stopped_after_each_epoch_and_resumed_gives_equal_bits() {
     bench.run("resumed", &work, None, &mut again).unwrap();
     assert!(again.log[0].contains("starting over"), "{:?}", again.log);
     assert_eq!(bench.file("straight", Model::WEIGHTS), bench.file("resumed", Model::WEIGHTS));
+}
+
+/// Two phases, the second below whose line a block was trained and frozen again; interrupted too.
+#[test]
+fn stored_and_streamed_activations_give_equal_bits() {
+    let bench = Bench::new();
+    for policy in ["eval", "eval_everywhere"] {
+        let phase = |block: &str| {
+            serde_json::json!({ "train": [block, "head"], "epochs": 2, "lr": 0.01, "batch_norm": policy })
+        };
+        let (first, second) = (work(phase("blocks.2"), 0), work(phase("blocks.4"), 2));
+        for (line, work, model) in [("blocks.1", &first, None), ("blocks.3", &second, Some("streamed.1"))] {
+            let mut stored = Bench { dir: tempfile::tempdir().unwrap(), inputs: bench.inputs.clone() };
+            for of in ["train.0", "train.1", "val"] {
+                let folder = stored.dir.path().join(format!("activations.{of}"));
+                std::fs::create_dir_all(&folder).unwrap();
+                let mut recorder = Recorder::default();
+                let mut task = bench.task(&mut recorder);
+                task.inputs = BTreeMap::from([("views".to_string(), bench.inputs[&format!("views.{of}")].clone())]);
+                task.inputs.extend(model.map(|model| ("model".to_string(), bench.dir.path().join(model))));
+                task.out = folder.clone();
+                activations::run(&BackboneSpec { cut: line.into(), ..work.backbone.clone() }, &mut task).unwrap();
+                stored.inputs.insert(format!("activations.{of}"), folder);
+            }
+            let number = if model.is_some() { 2 } else { 1 };
+            let model = model.map(|model| bench.dir.path().join(model).to_str().unwrap().to_string());
+            let streamed = bench.go(&format!("streamed.{number}"), work, model.as_deref());
+            let last = Recorder { last: Some(1), ..Recorder::default() };
+            assert!(stored.run("out", work, model.as_deref(), &mut { last }).unwrap_err().is::<Stopped>());
+            assert_eq!(stored.go("out", work, model.as_deref()), streamed, "{policy}");
+            for file in [Model::WEIGHTS, Model::OPTIMIZER, "model.json"] {
+                let streamed = bench.file(&format!("streamed.{number}"), file);
+                assert_eq!(stored.file("out", file), streamed, "{policy}: {file} of phase {number}");
+            }
+        }
+    }
 }
 
 #[test]
