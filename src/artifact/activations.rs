@@ -92,7 +92,11 @@ impl ActivationsWriter {
     /// Appends whole images, channels innermost.
     pub fn push(&mut self, values: &[f32]) -> Result<()> {
         let size = self.header.values();
-        ensure!(size > 0 && values.len().is_multiple_of(size), "{} values are not whole images of {size}", values.len());
+        ensure!(
+            size > 0 && values.len().is_multiple_of(size),
+            "{} values are not whole images of {size}",
+            values.len()
+        );
         self.file.write_all(bytemuck::cast_slice(values))?;
         self.written += values.len() / size;
         Ok(())

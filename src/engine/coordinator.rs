@@ -326,7 +326,8 @@ impl Coordinator<'_> {
         for aid in aids {
             if self.scheduler.state(aid) == State::Dormant {
                 let decision = self.thaw_lines.decide(&self.plan, &self.scheduler, aid);
-                if self.scheduler.find(&self.plan, self.store, aid)? || decision.is_some_and(|decision| decision.stored) {
+                if self.scheduler.find(&self.plan, self.store, aid)? || decision.is_some_and(|decision| decision.stored)
+                {
                     self.scheduler.want(&self.plan, self.store, aid)?;
                 }
             }

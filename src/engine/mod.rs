@@ -17,5 +17,5 @@ pub mod thaw_line;
 
 pub use coordinator::{Finish, Options, run};
 pub use event::Event;
-pub use thaw_line::Storing;
 pub use experiment::{Arms, plan_all};
+pub use thaw_line::Storing;

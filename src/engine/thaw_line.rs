@@ -79,7 +79,12 @@ pub fn decide(costs: &Costs) -> Decision {
     let reading = costs.readers as f64 * bytes as f64 / COLD + costs.reads as f64 * bytes as f64 / gathered;
     let stored_seconds = NODE + once + bytes as f64 / COLD + reading;
     let streamed_seconds = costs.reads as f64 * once;
-    Decision { stored: bytes <= costs.budget && stored_seconds < streamed_seconds, bytes, stored_seconds, streamed_seconds }
+    Decision {
+        stored: bytes <= costs.budget && stored_seconds < streamed_seconds,
+        bytes,
+        stored_seconds,
+        streamed_seconds,
+    }
 }
 
 /// The decisions of a run.

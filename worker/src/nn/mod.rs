@@ -24,8 +24,8 @@ mod tests;
 mod train;
 
 pub use extractor::{BATCH, Extractor};
-pub use images::{Below, Divided, Images, stored_values};
 pub use head::{Head, gather};
+pub use images::{Below, Divided, Images, stored_values};
 pub use loss::{Batch, Score, Targets, class_weights};
 pub use memory::keep_freed_memory;
 pub use network::{Classifier, Network, from_data, to_data};

@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use tch::Tensor;
 use thawline::{
-    artifact::{Activations, Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, scores::PerClass},
+    artifact::{
+        Activations, Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, scores::PerClass,
+    },
     backbones,
     metrics::Classified,
     protocol::{Answer, Outcome},
@@ -112,7 +114,8 @@ fn features(model: &Model, tensors: &Tensors, task: &mut Task<'_>) -> Result<Fea
     }
     let views = Views::open(task.input("views")?)?;
     let network = trained::network(model, tensors, task.sources.get("weights").map(PathBuf::as_path))?;
-    let changed = model.changed_blocks.first().map(|name| network.backbone().block_index(name).context("a known block"));
+    let changed =
+        model.changed_blocks.first().map(|name| network.backbone().block_index(name).context("a known block"));
     let line = changed.transpose()?.unwrap_or(network.cut(&model.backbone)? + 1);
     let stored = task.inputs.get("activations").map(|dir| Activations::open(dir)).transpose()?;
     let extractor = Divided::new(&network, line, &model.backbone)?;

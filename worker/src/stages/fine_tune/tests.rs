@@ -171,9 +171,7 @@ fn stopped_after_each_epoch_and_resumed_gives_equal_bits() {
 fn stored_and_streamed_activations_give_equal_bits() {
     let bench = Bench::new();
     for policy in ["eval", "eval_everywhere"] {
-        let phase = |block: &str| {
-            serde_json::json!({ "train": [block, "head"], "epochs": 2, "lr": 0.01, "batch_norm": policy })
-        };
+        let phase = |block: &str| serde_json::json!({ "train": [block, "head"], "epochs": 2, "lr": 0.01, "batch_norm": policy });
         let (first, second) = (work(phase("blocks.2"), 0), work(phase("blocks.4"), 2));
         for (line, work, model) in [("blocks.1", &first, None), ("blocks.3", &second, Some("streamed.1"))] {
             let mut stored = Bench { dir: tempfile::tempdir().unwrap(), inputs: bench.inputs.clone() };
