@@ -66,9 +66,10 @@ pub fn run(
     let files: Vec<_> = experiment.sources.iter().map(|(path, _)| path.clone()).collect();
     let tree = git::tree(&experiment.root, &files);
     let mut plan = Plan::default();
-    let mut arms = Arms::new(experiment);
+    let mut arms = Arms::new(experiment, store)?;
     let mut files = Seen::default();
     let trials = arms.ask(&mut plan, &mut DiskSources::new(store, &mut files, &experiment.root))?;
+    store.record_suggestions(&arms.take_journal())?;
 
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
     let (sender, messages) = channel();
@@ -222,6 +223,7 @@ impl Coordinator<'_> {
             arms.tell(&self.plan, &self.scheduler);
             let mut sources = DiskSources::new(self.store, &mut self.files, &self.experiment.root);
             let new = arms.ask(&mut self.plan, &mut sources)?;
+            self.store.record_suggestions(&arms.take_journal())?;
             self.want(&new)?;
             self.unseal(arms)?;
         }

@@ -55,7 +55,7 @@ CREATE TABLE looks(test_digest TEXT NOT NULL, key TEXT NOT NULL, experiment TEXT
 
 CREATE TABLE events(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, at REAL NOT NULL, event TEXT NOT NULL);
 CREATE INDEX events_by_run ON events(run, id);
-"#];
+"#, super::searches::MIGRATION];
 
 /// Applies what is missing.
 pub fn migrate(db: &mut Connection) -> Result<()> {
