@@ -157,7 +157,13 @@ impl<'a> Arms<'a> {
                     seeds.map(|&seed| plan.add(&configuration, seed, sources)).collect::<Result<_>>()?;
                 new.extend(&trials);
                 self.journal.extend(group.journal.clone().zip(suggested.clone()));
-                group.candidates.push(Candidate { suggestion: suggestion.id, suggested, configuration, trials, value: None });
+                group.candidates.push(Candidate {
+                    suggestion: suggestion.id,
+                    suggested,
+                    configuration,
+                    trials,
+                    value: None,
+                });
             }
         }
         Ok(new)

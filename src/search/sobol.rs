@@ -49,7 +49,8 @@ mod tests {
                 for block in 0..3 {
                     let points: Vec<Vec<f64>> = (0..1 << m).map(|i| point((block << m) + i, 40, seed)).collect();
                     for axis in 0..40 {
-                        let mut cells: Vec<usize> = points.iter().map(|p| (p[axis] * f64::from(1 << m)) as usize).collect();
+                        let mut cells: Vec<usize> =
+                            points.iter().map(|p| (p[axis] * f64::from(1 << m)) as usize).collect();
                         cells.sort_unstable();
                         assert_eq!(cells, (0..1 << m).collect::<Vec<usize>>(), "axis {axis}, 2^{m} points");
                     }

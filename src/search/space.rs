@@ -48,19 +48,14 @@ impl Space {
         let values = self.sweep.assign(&self.fixed, |i, factor| {
             let domain = &self.parameters()[i].domain;
             let value = match written(&self.parameters()[i], given)? {
-                Some(value) => {
-                    point[i] = Some(match (factor, value.as_f64()) {
-                        (Some(factor), Some(number)) => domain.unit(&(number / factor).into())?,
-                        _ => domain.unit(&value)?,
-                    });
-                    value
-                }
-                None => {
-                    let drawn = domain.at(unit[i]);
-                    point[i] = if domain.count().is_some() { domain.unit(&drawn) } else { Some(unit[i]) };
-                    scaled(drawn, factor)
-                }
+                Some(value) => value,
+                None => scaled(domain.at(unit[i]), factor),
             };
+            // From the value, also where it was drawn, so that a configuration that is suggested again is the same point.
+            point[i] = Some(match (factor, value.as_f64()) {
+                (Some(factor), Some(product)) => domain.unit_of_quotient(product / factor)?,
+                _ => domain.unit(&value)?,
+            });
             Some(value)
         });
         Some((values?, point))

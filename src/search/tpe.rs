@@ -75,9 +75,16 @@ fn split(history: &[(Point, Outcome)], known: usize) -> (Vec<&Point>, Vec<&Point
 
 /// One parameter of one kernel.
 enum Kernel {
-    Prior { count: Option<u64> },
+    Prior {
+        count: Option<u64>,
+    },
     /// A normal on the unit interval; `low` and `mass` are its share below the interval and inside.
-    Normal { normal: Normal, low: f64, mass: f64, count: Option<u64> },
+    Normal {
+        normal: Normal,
+        low: f64,
+        mass: f64,
+        count: Option<u64>,
+    },
     /// The chance of every value.
     Choice(Vec<f64>),
 }

@@ -126,6 +126,17 @@ impl Domain {
         }
     }
 
+    /// Where the value lies that `product / factor` stands for: the product was rounded to six digits.
+    pub fn unit_of_quotient(&self, quotient: f64) -> Option<f64> {
+        let near = |value: f64| (value - quotient).abs() <= SLACK * quotient.abs().max(f64::MIN_POSITIVE);
+        let exact = match self {
+            Domain::Values(values) => values.iter().find(|value| value.as_f64().is_some_and(near)).cloned(),
+            Domain::Int { .. } => near(quotient.round()).then(|| number(quotient.round())),
+            _ => Some(number(quotient)),
+        };
+        self.unit(&exact?)
+    }
+
     /// Values to check before anything runs: all of a list, the ends and one between of a range. One between is no round
     /// number, so that a continuum over what takes whole numbers is found out.
     pub fn witnesses(&self) -> Vec<Value> {
@@ -170,7 +181,10 @@ mod tests {
     fn domains() -> Vec<Domain> {
         vec![
             Domain::Values(vec![json!("a"), json!({ "sgd": { "lr": 1 } }), json!(3)]),
-            Domain::Together(vec![Params::from_iter([("a".into(), json!(1))]), Params::from_iter([("a".into(), json!(2))])]),
+            Domain::Together(vec![
+                Params::from_iter([("a".into(), json!(1))]),
+                Params::from_iter([("a".into(), json!(2))]),
+            ]),
             Domain::Uniform { min: -2.0, max: 3.0 },
             Domain::LogUniform { min: 1e-5, max: 0.1 },
             Domain::Int { min: -3, max: 12 },

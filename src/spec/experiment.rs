@@ -345,13 +345,7 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    fn arm(
-        &self,
-        name: String,
-        pipeline: Arc<Pipeline>,
-        problems: &mut Problems,
-        faults: &mut Vec<Fault>,
-    ) -> Arm {
+    fn arm(&self, name: String, pipeline: Arc<Pipeline>, problems: &mut Problems, faults: &mut Vec<Fault>) -> Arm {
         let mut arm = single(name, pipeline, self.overrides);
         let (pipeline, title) = (arm.pipeline.clone(), quote(&arm.name));
         let overridden = |key: &str| self.overrides.iter().any(|(name, ..)| name == key);

@@ -43,7 +43,8 @@ struct ParameterFile {
     /// Entries that set several parameters at once.
     #[schemars(with = "Option<Vec<BTreeMap<String, Value>>>")]
     together: Option<Vec<Value>>,
-    distribution: Option<Distribution>,
+    /// `uniform`, `log_uniform`, `int`, `q_uniform` or `normal`.
+    distribution: Option<String>,
     min: Option<f64>,
     max: Option<f64>,
     /// Distance between values of `q_uniform`.
@@ -59,15 +60,14 @@ struct ParameterFile {
     times: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Distribution {
-    Uniform,
-    LogUniform,
-    Int,
-    QUniform,
-    Normal,
-}
+/// Distributions with the settings that each takes.
+const DISTRIBUTIONS: [(&str, &[&str]); 5] = [
+    ("uniform", &["min", "max"]),
+    ("log_uniform", &["min", "max"]),
+    ("int", &["min", "max"]),
+    ("q_uniform", &["min", "max", "q"]),
+    ("normal", &["mu", "sigma"]),
+];
 
 /// A parameter as read, and where it is written.
 #[derive(Clone)]
@@ -181,7 +181,8 @@ impl ReadSweep {
             }
         } else if run_cap.is_none() && !swept.is_empty() && !faulty {
             let place = if own.method.is_some() { &own.path } else { &shared.path };
-            let message = format!("`method: {}` needs a `run_cap`: how many configurations an arm may run", method.name());
+            let message =
+                format!("`method: {}` needs a `run_cap`: how many configurations an arm may run", method.name());
             faults.push(Fault::value(&join(place, "method"), message));
         }
         let queue = if own.enqueue.is_empty() { &shared.enqueue } else { &own.enqueue };
@@ -218,7 +219,7 @@ fn method(name: &str, path: &NodePath, faults: &mut Vec<Fault>) -> Option<Method
 }
 
 fn parameter(name: &str, file: &ParameterFile, key: &NodePath, faults: &mut Vec<Fault>) -> Option<Parameter> {
-    let domain = match (&file.values, &file.together, file.distribution) {
+    let domain = match (&file.values, &file.together, &file.distribution) {
         (Some(values), None, None) => {
             let values = list(name, values, &join(key, "values"), faults)?;
             Domain::Values(values)
@@ -298,12 +299,14 @@ fn together(name: &str, entries: &[Value], path: &NodePath, faults: &mut Vec<Fau
     let first = maps.first()?;
     for (i, map) in maps.iter().enumerate() {
         for missing in first.keys().filter(|key| !map.contains_key(*key)) {
-            let message = format!("every entry of {} sets the same parameters; {} is missing", quote(name), quote(missing));
+            let message =
+                format!("every entry of {} sets the same parameters; {} is missing", quote(name), quote(missing));
             faults.push(Fault::value(&join_index(path, i), message));
             return None;
         }
         if let Some(more) = map.keys().find(|key| !first.contains_key(*key)) {
-            let message = format!("every entry of {} sets the same parameters; the first has no {}", quote(name), quote(more));
+            let message =
+                format!("every entry of {} sets the same parameters; the first has no {}", quote(name), quote(more));
             faults.push(Fault::key(&join(&join_index(path, i), more), message));
             return None;
         }
@@ -318,30 +321,29 @@ fn together(name: &str, entries: &[Value], path: &NodePath, faults: &mut Vec<Fau
 fn range(
     name: &str,
     file: &ParameterFile,
-    distribution: Distribution,
+    distribution: &str,
     key: &NodePath,
     faults: &mut Vec<Fault>,
 ) -> Option<Domain> {
-    let (takes, written): (&[&str], _) = match distribution {
-        Distribution::Normal => (&["mu", "sigma"], "normal"),
-        Distribution::QUniform => (&["min", "max", "q"], "q_uniform"),
-        Distribution::Uniform => (&["min", "max"], "uniform"),
-        Distribution::LogUniform => (&["min", "max"], "log_uniform"),
-        Distribution::Int => (&["min", "max"], "int"),
+    let Some((_, takes)) = DISTRIBUTIONS.iter().find(|(known, _)| *known == distribution) else {
+        let message = format!("there is no distribution {}", quote(distribution));
+        let fault = Fault::value(&join(key, "distribution"), message);
+        faults.push(fault.suggest(distribution, DISTRIBUTIONS.map(|(known, _)| known)));
+        return None;
     };
     let before = faults.len();
     for missing in takes.iter().filter(|setting| !file.has(setting)) {
-        faults.push(Fault::key(key, format!("`distribution: {written}` of {} needs `{missing}`", quote(name))));
+        faults.push(Fault::key(key, format!("`distribution: {distribution}` of {} needs `{missing}`", quote(name))));
     }
     for foreign in ["min", "max", "q", "mu", "sigma"].into_iter().filter(|s| file.has(s) && !takes.contains(s)) {
-        let message = format!("`distribution: {written}` has no `{foreign}`; it takes {}", takes.join(", "));
+        let message = format!("`distribution: {distribution}` has no `{foreign}`; it takes {}", takes.join(", "));
         faults.push(Fault::key(&join(key, foreign), message));
     }
     if faults.len() > before {
         return None;
     }
     let at = |setting: &str| join(key, setting);
-    if distribution == Distribution::Normal {
+    if distribution == "normal" {
         let (mu, sigma) = (file.mu?, file.sigma?);
         if sigma <= 0.0 {
             faults.push(Fault::value(&at("sigma"), format!("`sigma` must be above 0, found {sigma}")));
@@ -355,13 +357,14 @@ fn range(
         return None;
     }
     match distribution {
-        Distribution::LogUniform if min <= 0.0 => {
+        "log_uniform" if min <= 0.0 => {
             let message = format!("`log_uniform` is of numbers above 0; `min` is {min}");
-            faults.push(Fault::value(&at("min"), message).help("give the smallest value that makes sense, or `uniform`"));
+            faults
+                .push(Fault::value(&at("min"), message).help("give the smallest value that makes sense, or `uniform`"));
             None
         }
-        Distribution::LogUniform => Some(Domain::LogUniform { min, max }),
-        Distribution::Int => {
+        "log_uniform" => Some(Domain::LogUniform { min, max }),
+        "int" => {
             for (setting, value) in [("min", min), ("max", max)] {
                 if value.fract() != 0.0 || value.abs() > 9e15 {
                     faults.push(Fault::value(&at(setting), format!("`int` has whole ends, found {value}")));
@@ -369,7 +372,7 @@ fn range(
             }
             (faults.len() == before).then_some(Domain::Int { min: min as i64, max: max as i64 })
         }
-        Distribution::QUniform => {
+        "q_uniform" => {
             let q = file.q?;
             if q <= 0.0 || q > max - min || (max - min) / q > 1e9 {
                 let message = format!("`q` must be above 0 and fit between `min` and `max`, found {q}");
@@ -378,7 +381,7 @@ fn range(
             }
             Some(Domain::Quantized { min, max, q })
         }
-        Distribution::Uniform | Distribution::Normal => Some(Domain::Uniform { min, max }),
+        _ => Some(Domain::Uniform { min, max }),
     }
 }
 
@@ -390,7 +393,8 @@ fn in_order(swept: Vec<Swept>, fixed: &Params, faults: &mut Vec<Fault>) -> Vec<S
         for (of, wanted) in &parameter.when {
             let place = join(&join(key, "when"), of);
             if unknown(of) {
-                let message = format!("{} depends on {}, which this arm does not have", quote(&parameter.name), quote(of));
+                let message =
+                    format!("{} depends on {}, which this arm does not have", quote(&parameter.name), quote(of));
                 faults.push(Fault::key(&place, message).suggest(of, names.clone()));
                 continue;
             }
@@ -408,14 +412,19 @@ fn in_order(swept: Vec<Swept>, fixed: &Params, faults: &mut Vec<Fault>) -> Vec<S
             }
         }
         if let Some(of) = parameter.times.as_deref() {
-            let number = |s: &Swept| s.parameter.values_of(of).is_none_or(|values| values.iter().all(|v| v.is_number()));
-            let message = match (swept.iter().find(|s| s.sets(of)), fixed.get(of)) {
-                (Some(swept), _) if number(swept) => continue,
-                (None, Some(Value::Number(_))) => continue,
-                (None, None) => format!("{} is multiplied by {}, which this arm does not have", quote(&parameter.name), quote(of)),
-                _ => format!("{} is multiplied by {}, which is no number", quote(&parameter.name), quote(of)),
-            };
-            faults.push(Fault::value(&join(key, "times"), message).suggest(of, names.clone()));
+            let number =
+                |s: &Swept| s.parameter.values_of(of).is_none_or(|values| values.iter().all(|v| v.is_number()));
+            let (what, place) =
+                (format!("{} is multiplied by {}", quote(&parameter.name), quote(of)), join(key, "times"));
+            match (swept.iter().find(|s| s.sets(of)), fixed.get(of)) {
+                (Some(swept), _) if number(swept) => {}
+                (None, Some(Value::Number(_))) => {}
+                (None, None) => {
+                    let fault = Fault::value(&place, format!("{what}, which this arm does not have"));
+                    faults.push(fault.suggest(of, names.clone()));
+                }
+                _ => faults.push(Fault::value(&place, format!("{what}, which is no number"))),
+            }
         }
     }
     let mut rest = swept;
@@ -452,10 +461,12 @@ fn enqueued(
         let Some(Swept { parameter, .. }) = swept.iter().find(|s| s.sets(name)) else { continue };
         let known = |of: &str| point.get(of).or_else(|| fixed.get(of));
         let belongs = match &parameter.domain {
-            Domain::Together(entries) => entries.iter().any(|entry| entry.get(name).is_some_and(|v| domain::same(v, value))),
+            Domain::Together(entries) => {
+                entries.iter().any(|entry| entry.get(name).is_some_and(|v| domain::same(v, value)))
+            }
             domain => match (parameter.times.as_deref().map(|of| known(of).and_then(Value::as_f64)), value.as_f64()) {
                 (None, _) => domain.unit(value).is_some(),
-                (Some(Some(factor)), Some(value)) => domain.unit(&domain::number(value / factor)).is_some(),
+                (Some(Some(factor)), Some(value)) => domain.unit_of_quotient(value / factor).is_some(),
                 _ => {
                     let message = format!("{} is a multiple; give the parameter that it multiplies too", quote(name));
                     faults.push(Fault::value(&at, message));
@@ -464,7 +475,8 @@ fn enqueued(
             },
         };
         if !belongs {
-            faults.push(Fault::value(&at, format!("this value of {} is not among those that are searched", quote(name))));
+            faults
+                .push(Fault::value(&at, format!("this value of {} is not among those that are searched", quote(name))));
             return None;
         }
         kept.insert(name.clone(), value.clone());

@@ -24,6 +24,11 @@ pub enum Method {
 impl Method {
     pub(super) const ALL: [Method; 4] = [Method::Grid, Method::Random, Method::Sobol, Method::Tpe];
 
+    /// Whether results change what is tried next.
+    pub fn learns(self) -> bool {
+        self == Method::Tpe
+    }
+
     /// As written.
     pub fn name(self) -> &'static str {
         match self {
@@ -114,7 +119,11 @@ impl Sweep {
     /// The values of the searched parameters. `choose` gives the value of the parameter at an index, and is told the factor
     /// that `times` asks for; what is not active is left out. `fixed` are the values of what is not searched. `None` as soon
     /// as a choice is.
-    pub fn assign(&self, fixed: &Params, mut choose: impl FnMut(usize, Option<f64>) -> Option<Value>) -> Option<Params> {
+    pub fn assign(
+        &self,
+        fixed: &Params,
+        mut choose: impl FnMut(usize, Option<f64>) -> Option<Value>,
+    ) -> Option<Params> {
         let mut values = Params::new();
         for (i, parameter) in self.parameters.iter().enumerate() {
             let known = |name: &str| values.get(name).or_else(|| fixed.get(name));

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use rusqlite::Connection;
 
 /// Append only: entry i brings version i to version i + 1.
-const MIGRATIONS: &[&str] = &[r#"
+const MIGRATIONS: &[&str] = &[
+    r#"
 -- File digests, remembered while size, modification time and inode stay.
 CREATE TABLE files(path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
 
@@ -55,7 +56,9 @@ CREATE TABLE looks(test_digest TEXT NOT NULL, key TEXT NOT NULL, experiment TEXT
 
 CREATE TABLE events(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, at REAL NOT NULL, event TEXT NOT NULL);
 CREATE INDEX events_by_run ON events(run, id);
-"#, super::searches::MIGRATION];
+"#,
+    super::searches::MIGRATION,
+];
 
 /// Applies what is missing.
 pub fn migrate(db: &mut Connection) -> Result<()> {

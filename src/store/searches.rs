@@ -113,9 +113,16 @@ mod tests {
             store.record_suggestions(&entries).unwrap();
         };
         record(&mut store, &[suggested(0.3, "x", None), suggested(0.1, "x", None), suggested(0.2, "x", None)]);
-        record(&mut store, &[suggested(0.1, "x", Some(Some(0.5))), suggested(0.3, "y", None), suggested(0.3, "x", Some(None))]);
-        let expected =
-            [suggested(0.3, "x", Some(None)), suggested(0.1, "x", Some(Some(0.5))), suggested(0.2, "x", None), suggested(0.3, "y", None)];
+        record(
+            &mut store,
+            &[suggested(0.1, "x", Some(Some(0.5))), suggested(0.3, "y", None), suggested(0.3, "x", Some(None))],
+        );
+        let expected = [
+            suggested(0.3, "x", Some(None)),
+            suggested(0.1, "x", Some(Some(0.5))),
+            suggested(0.2, "x", None),
+            suggested(0.3, "y", None),
+        ];
         assert_eq!(store.suggestions(&search("a", 0)).unwrap(), expected);
         assert!(store.suggestions(&search("b", 0)).unwrap().is_empty());
         assert!(store.suggestions(&search("a", 1)).unwrap().is_empty());

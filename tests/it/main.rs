@@ -8,6 +8,7 @@ mod interrupt;
 mod kills;
 mod predict;
 mod results;
+mod search;
 mod structure;
 mod support;
 mod validate;

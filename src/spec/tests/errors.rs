@@ -106,7 +106,6 @@ mistakes! {
     unknown_distribution: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: log, min: 0, max: 1";
     values_and_a_range: EXPERIMENT, "values: [0.1, 0.01]" => "values: [1], distribution: int, min: 1, max: 3";
     list_with_a_range: EXPERIMENT, "values: [0.1, 0.01]" => "values: [0.1], min: 1";
-    range_of_what_is_whole: EXPERIMENT, "method: grid\n  run_cap: 10\n  parameters: { head_lr: { values: [0.1, 0.01] } }" => "method: random\n  run_cap: 5\n  parameters: { head_lr: { values: [0.1] }, fraction: { distribution: uniform, min: 0.5, max: 1.5 } }\nx:";
     range_with_a_wrong_end: EXPERIMENT, "method: grid\n  run_cap: 10\n  parameters: { head_lr: { values: [0.1, 0.01] } }" => "method: random\n  run_cap: 5\n  parameters: { head_lr: { distribution: uniform, min: -1, max: 1 } }";
     condition_on_nothing: EXPERIMENT, "values: [0.1, 0.01]" => "values: [0.1, 0.01], when: { weightz: imagenet }";
     condition_that_never_holds: EXPERIMENT, "{ lr: { values: [0.003, 0.001] }" => "{ lr: { values: [0.003, 0.001], when: { head_lr: [0.1, 0.2] } }";
@@ -153,6 +152,17 @@ fn blocks_are_checked_against_every_backbone_that_is_swept() {
     let sweep = "parameters: { backbone: { values: [resnet18, efficientnet_lite0] } }";
     let project = Project::edited(EXPERIMENT, "parameters: { head_lr: { values: [0.1, 0.01] } }", sweep);
     snapshot("blocks_of_every_backbone", &project, EXPERIMENT, &[]);
+}
+
+#[test]
+fn a_continuum_over_whole_numbers_is_found_out() {
+    let project = Project::edited(EXPERIMENT, "method: grid", "method: random");
+    let text = std::fs::read_to_string(project.path(EXPERIMENT)).unwrap();
+    let text = text
+        .replace("params: { views: 8 }", "")
+        .replace("{ head_lr: {", "{ views: { distribution: uniform, min: 1, max: 8 }, head_lr: {");
+    std::fs::write(project.path(EXPERIMENT), text).unwrap();
+    snapshot("range_of_what_is_whole", &project, EXPERIMENT, &[]);
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn the_example_of_the_design_loads() {
     let [tuning, scratch] = &experiment.arms[..] else { panic!("two arms") };
     assert_eq!((tuning.name.as_str(), scratch.name.as_str()), ("fine_tuning", "from_scratch"));
     assert_eq!(json!(tuning.params), json!({ "backbone": "resnet18", "weights": "imagenet", "views": 8 }));
-    let list = |name: &str, values| Parameter { name: name.into(), domain: Domain::Values(values), when: vec![], times: None };
+    let list =
+        |name: &str, values| Parameter { name: name.into(), domain: Domain::Values(values), when: vec![], times: None };
     let lrs = list("lr", vec![json!(0.003), json!(0.001)]);
     assert_eq!(tuning.sweep.parameters, [list("head_lr", vec![json!(0.1), json!(0.01)]), lrs]);
     assert_eq!(tuning.facets, experiment.facets);

@@ -20,7 +20,9 @@ fn domain<'a>(arm: &'a Arm, name: &str) -> &'a Domain {
 
 #[test]
 fn settings_of_an_arm_win_over_those_of_the_experiment() {
-    let arm = arm("method: tpe\n  run_cap: 20\n  seed: 3\n  parallel: 2\n  parameters: { head_lr: { distribution: log_uniform, min: 0.001, max: 1 } }");
+    let arm = arm(
+        "method: tpe\n  run_cap: 20\n  seed: 3\n  parallel: 2\n  parameters: { head_lr: { distribution: log_uniform, min: 0.001, max: 1 } }",
+    );
     assert_eq!((arm.sweep.method, arm.sweep.run_cap), (Method::Tpe, Some(20)));
     assert_eq!((arm.sweep.seed, arm.sweep.parallel), (3, 2));
     assert_eq!(domain(&arm, "head_lr"), &Domain::LogUniform { min: 0.001, max: 1.0 });
@@ -35,42 +37,53 @@ fn settings_of_an_arm_win_over_those_of_the_experiment() {
 
 #[test]
 fn every_distribution_is_read() {
-    let arm = arm(
-        "method: random\n  run_cap: 5\n  parameters:\n    head_lr: { distribution: uniform, min: 0.1, max: 1 }\n    \
-         fraction: { distribution: q_uniform, min: 0.25, max: 1, q: 0.25 }\n    weights: { values: [imagenet, none] }",
-    );
-    assert_eq!(domain(&arm, "head_lr"), &Domain::Uniform { min: 0.1, max: 1.0 });
-    assert_eq!(domain(&arm, "views"), &Domain::Int { min: 1, max: 3 });
-    assert_eq!(domain(&arm, "weights"), &Domain::Values(vec![json!("imagenet"), json!("none")]));
+    for (written, expected) in [
+        ("uniform, min: 0.1, max: 1", Domain::Uniform { min: 0.1, max: 1.0 }),
+        ("log_uniform, min: 0.1, max: 1", Domain::LogUniform { min: 0.1, max: 1.0 }),
+        ("int, min: 0, max: 1", Domain::Int { min: 0, max: 1 }),
+        ("q_uniform, min: 0.25, max: 1, q: 0.25", Domain::Quantized { min: 0.25, max: 1.0, q: 0.25 }),
+        ("normal, mu: 0.1, sigma: 0.02", Domain::Normal { mu: 0.1, sigma: 0.02 }),
+    ] {
+        let arm =
+            arm(&format!("method: random\n  run_cap: 5\n  parameters: {{ head_lr: {{ distribution: {written} }} }}"));
+        assert_eq!(domain(&arm, "head_lr"), &expected);
+    }
 }
 
 #[test]
 fn what_a_condition_leaves_out_keeps_the_pipelines_value() {
     let arm = arm(
-        "parameters:\n    head_lr: { values: [0.1, 0.2], when: { backbone: resnet18 } }\n    backbone: { values: [resnet34, resnet18] }",
+        "parameters:\n    head_lr: { values: [0.1, 0.2], when: { weights: none } }\n    weights: { values: [imagenet, none] }",
     );
     // What the condition names comes first.
     let names: Vec<&str> = arm.sweep.parameters.iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(names, ["backbone", "head_lr", "lr"]);
+    assert_eq!(names, ["weights", "head_lr", "lr"]);
     let first = arm.first_assignment();
-    assert_eq!((first.get("backbone"), first.get("head_lr")), (Some(&json!("resnet34")), None));
+    assert_eq!((first.get("weights"), first.get("head_lr")), (Some(&json!("imagenet")), None));
     assert_eq!(arm.resolve(&first).unwrap().params["head_lr"], json!(0.01));
 }
 
 #[test]
 fn parameters_may_move_together_and_in_proportion() {
     let arm = arm(
-        "parameters:\n    net: { together: [{ backbone: resnet18, views: 2 }, { backbone: resnet34, views: 3 }] }\n    \
+        "parameters:\n    net: { together: [{ backbone: resnet18, weights: imagenet }, { backbone: resnet18, weights: none }] }\n    \
          head_lr: { values: [10, 100], times: lr }",
     );
-    assert!(!arm.params.contains_key("backbone") && arm.params.contains_key("weights"));
+    assert!(!arm.params.contains_key("backbone") && arm.params.contains_key("views"));
     let first: Params = arm.first_assignment();
-    let expected = [("fraction", json!(0.1)), ("backbone", json!("resnet18")), ("views", json!(2)), ("lr", json!(0.003)), ("head_lr", json!(0.03))];
+    let expected = [
+        ("fraction", json!(0.1)),
+        ("backbone", json!("resnet18")),
+        ("weights", json!("imagenet")),
+        ("lr", json!(0.003)),
+        ("head_lr", json!(0.03)),
+    ];
     assert_eq!(first, assignment(&expected));
 }
 
 #[test]
 fn known_points_are_kept_without_what_is_not_searched() {
-    let arm = arm("enqueue: [{ head_lr: 0.01, lr: 0.001, epochs: 3 }]\n  parameters: { head_lr: { values: [0.1, 0.01] } }");
+    let arm =
+        arm("enqueue: [{ head_lr: 0.01, lr: 0.001, epochs: 3 }]\n  parameters: { head_lr: { values: [0.1, 0.01] } }");
     assert_eq!(arm.sweep.enqueue, [assignment(&[("head_lr", json!(0.01)), ("lr", json!(0.001))])]);
 }
