@@ -30,6 +30,12 @@ struct Candidate {
     value: Option<Option<f64>>,
 }
 
+impl Candidate {
+    fn new(suggestion: &Suggestion, suggested: Option<Suggested>, configuration: Arc<Configuration>) -> Candidate {
+        Candidate { suggestion: suggestion.id, suggested, configuration, trials: Vec::new(), value: None }
+    }
+}
+
 /// One arm at one facet: the unit that a configuration is selected for.
 struct Group {
     arm: String,
@@ -44,12 +50,8 @@ struct Group {
 }
 
 impl Group {
-    /// The next configuration, if there is one now, with what the journal keeps of it.
-    fn next(
-        &mut self,
-        arm: &Arm,
-        sources: &mut dyn Sources,
-    ) -> Result<Option<(Suggestion, Arc<Configuration>, Option<Suggested>)>> {
+    /// The next configuration, if there is one now; its trials are still to be planned.
+    fn next(&mut self, arm: &Arm, sources: &mut dyn Sources) -> Result<Option<Candidate>> {
         while let Some(before) = self.recalled.pop_front() {
             let Some(values) = self.search.recall(&before.params) else { continue };
             let Ok(configuration) = self.configuration(arm, &values) else { continue };
@@ -57,7 +59,7 @@ impl Group {
             if recipe(&configuration, sources)? == before.recipe
                 && let Some(suggestion) = self.search.replay(&values)
             {
-                return Ok(Some((suggestion, configuration, Some(before))));
+                return Ok(Some(Candidate::new(&suggestion, Some(before), configuration)));
             }
         }
         let Some(suggestion) = self.search.ask() else { return Ok(None) };
@@ -70,7 +72,7 @@ impl Group {
             }),
             None => None,
         };
-        Ok(Some((suggestion, configuration, suggested)))
+        Ok(Some(Candidate::new(&suggestion, suggested, configuration)))
     }
 
     fn configuration(&self, arm: &Arm, values: &Params) -> Result<Arc<Configuration>> {
@@ -151,19 +153,13 @@ impl<'a> Arms<'a> {
         for group in &mut self.groups {
             let arm =
                 self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
-            while let Some((suggestion, configuration, suggested)) = group.next(arm, sources)? {
-                let seeds = self.experiment.seeds.iter();
-                let trials: Vec<TrialId> =
-                    seeds.map(|&seed| plan.add(&configuration, seed, sources)).collect::<Result<_>>()?;
-                new.extend(&trials);
-                self.journal.extend(group.journal.clone().zip(suggested.clone()));
-                group.candidates.push(Candidate {
-                    suggestion: suggestion.id,
-                    suggested,
-                    configuration,
-                    trials,
-                    value: None,
-                });
+            while let Some(mut candidate) = group.next(arm, sources)? {
+                for &seed in &self.experiment.seeds {
+                    candidate.trials.push(plan.add(&candidate.configuration, seed, sources)?);
+                }
+                new.extend(&candidate.trials);
+                self.journal.extend(group.journal.clone().zip(candidate.suggested.clone()));
+                group.candidates.push(candidate);
             }
         }
         Ok(new)

@@ -298,7 +298,7 @@ fn together(name: &str, entries: &[Value], path: &NodePath, faults: &mut Vec<Fau
     let maps: Vec<Params> = entries.iter().filter_map(Value::as_object).cloned().collect();
     let first = maps.first()?;
     for (i, map) in maps.iter().enumerate() {
-        for missing in first.keys().filter(|key| !map.contains_key(*key)) {
+        if let Some(missing) = first.keys().find(|key| !map.contains_key(*key)) {
             let message =
                 format!("every entry of {} sets the same parameters; {} is missing", quote(name), quote(missing));
             faults.push(Fault::value(&join_index(path, i), message));
