@@ -42,12 +42,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let mut sources = DiskSources::new(&mut store, &mut seen, &experiment.root).lenient();
     let wanted = |name: &str| arguments.arm.as_deref().is_none_or(|arm| arm == name);
     for arm in experiment.arms.iter().filter(|arm| wanted(&arm.name)) {
-        let first = |axis: &crate::spec::Axis| Some((axis.name.clone(), axis.values.first()?.clone()));
-        let values: Params = arm.facets.iter().chain(&arm.axes).filter_map(first).collect();
         let configuration = Configuration {
             arm: arm.name.clone(),
             facet: Params::new(),
-            resolved: arm.resolve(&values)?.into(),
+            resolved: arm.resolve(&arm.first_assignment())?.into(),
             metric_stage: arm.metric_stage.clone(),
             fold: experiment.folds.and_then(|folds| folds.all().next()),
         };

@@ -105,8 +105,18 @@ fn overview(experiment: &Experiment, forecast: &Forecast) -> String {
     } else {
         format!("\n{depends} of them only if what they stand on comes out differently from before.")
     };
+    let learning = experiment.arms.iter().filter(|arm| arm.sweep.method.learns() && !arm.sweep.parameters.is_empty());
+    let learning: String = learning
+        .filter_map(|arm| {
+            let (method, cap) = (arm.sweep.method.name(), arm.sweep.run_cap?);
+            Some(format!(
+                "\n`{}` searches by {method}: the later of up to {cap} configurations follow from results.",
+                arm.name
+            ))
+        })
+        .collect();
     format!(
-        "{head}\n\n{arms}\n\n{nodes}\n\n{} will run, {} cached; {} if every trial ran alone.{depends}\n\
+        "{head}\n\n{arms}\n\n{nodes}\n\n{} will run, {} cached; {} if every trial ran alone.{depends}{learning}\n\
          Test halves are sealed: they are planned once validation has selected a configuration of every arm.",
         text::plural(forecast.needed.len() - forecast.count(Expectation::Cached), "node"),
         forecast.count(Expectation::Cached),

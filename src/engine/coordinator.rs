@@ -70,11 +70,12 @@ pub fn run(
     let files: Vec<_> = experiment.sources.iter().map(|(path, _)| path.clone()).collect();
     let tree = git::tree(&experiment.root, &files);
     let mut plan = Plan::default();
-    let mut arms = Arms::new(experiment);
+    let mut arms = Arms::new(experiment, store)?;
     let mut files = Seen::default();
     let mut announce = |line: &str| on_event(&Event::Notice { text: line.to_string() });
     let mut sources = DiskSources::new(store, &mut files, &experiment.root).announcing(&mut announce);
     let trials = arms.ask(&mut plan, &mut sources)?;
+    store.record_suggestions(&arms.take_journal())?;
 
     let thaw_lines = ThawLines::new(options.storing, store)?;
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
@@ -234,6 +235,7 @@ impl Coordinator<'_> {
             arms.tell(&self.plan, &self.scheduler);
             let mut sources = DiskSources::new(self.store, &mut self.files, &self.experiment.root);
             let new = arms.ask(&mut self.plan, &mut sources)?;
+            self.store.record_suggestions(&arms.take_journal())?;
             self.want(&new)?;
             self.unseal(arms)?;
         }

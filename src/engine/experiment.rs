@@ -1,7 +1,10 @@
 //! What an experiment wants computed: each arm, at each facet, searches; validation selects; only then is the test half
 //! asked for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
@@ -9,19 +12,31 @@ use serde_json::{Map, Value};
 use super::scheduler::{Scheduler, State};
 use crate::{
     artifact::{Dataset, Split},
-    plan::{Configuration, Plan, Sources, Trial, TrialId},
-    search::{self, Search, select},
-    spec::{Axis, Experiment, Fold},
-    store::{Store, runs::Selection},
+    plan::{Configuration, Plan, Sources, Trial, TrialId, sources::DiskSources},
+    search::{Search, Suggestion, select},
+    spec::{Arm, Axis, Experiment, Fold, Method, Params},
+    store::{
+        Store,
+        runs::Selection,
+        searches::{SearchName, Suggested},
+    },
 };
 
 /// A configuration that an arm tried.
 struct Candidate {
     suggestion: usize,
+    /// What the journal knows it by; `None` where the search keeps none.
+    suggested: Option<Suggested>,
     configuration: Arc<Configuration>,
     trials: Vec<TrialId>,
     /// Set once all its trials are settled: the mean of its repeats, or `None` inside when one failed.
     value: Option<Option<f64>>,
+}
+
+impl Candidate {
+    fn new(suggestion: &Suggestion, suggested: Option<Suggested>, configuration: Arc<Configuration>) -> Candidate {
+        Candidate { suggestion: suggestion.id, suggested, configuration, trials: Vec::new(), value: None }
+    }
 }
 
 /// One arm at one facet, in cross-validation at one outer fold: the unit that a configuration is selected for.
@@ -29,12 +44,78 @@ struct Group {
     arm: String,
     facet: Map<String, Value>,
     fold: Option<Fold>,
-    search: Box<dyn Search>,
+    search: Search,
+    /// `None` for a grid: it is the same whatever happened before.
+    journal: Option<SearchName>,
+    /// What was suggested before this run.
+    recalled: VecDeque<Suggested>,
     candidates: Vec<Candidate>,
     selected: bool,
 }
 
 impl Group {
+    fn new(experiment: &Experiment, arm: &Arm, facet: &Params, fold: Option<Fold>, store: &Store) -> Result<Group> {
+        let journal = (arm.sweep.method != Method::Grid).then(|| {
+            let mut place = facet.clone();
+            // No parameter can have a name in brackets.
+            place.extend(fold.map(|fold| ("(fold)".to_string(), fold.number().into())));
+            SearchName {
+                experiment: experiment.name.clone(),
+                arm: arm.name.clone(),
+                facet: place,
+                method: arm.sweep.method.name().to_owned(),
+                seed: arm.sweep.seed,
+            }
+        });
+        let recalled = journal.as_ref().map(|name| store.suggestions(name)).transpose()?;
+        Ok(Group {
+            arm: arm.name.clone(),
+            search: Search::new(&arm.sweep, arm.fixed(facet), &arm.name, experiment.metric.goal),
+            facet: facet.clone(),
+            fold,
+            journal,
+            recalled: recalled.unwrap_or_default().into(),
+            candidates: Vec::new(),
+            selected: false,
+        })
+    }
+
+    /// The next configuration, if there is one now; its trials are still to be planned.
+    fn next(&mut self, arm: &Arm, sources: &mut dyn Sources) -> Result<Option<Candidate>> {
+        while let Some(before) = self.recalled.pop_front() {
+            let Some(values) = self.search.recall(&before.params) else { continue };
+            let Ok(configuration) = self.configuration(arm, &values) else { continue };
+            // The same parameters of other stages or other images have other results.
+            if recipe(&configuration, sources)? == before.recipe
+                && let Some(suggestion) = self.search.replay(&values)
+            {
+                return Ok(Some(Candidate::new(&suggestion, Some(before), configuration)));
+            }
+        }
+        let Some(suggestion) = self.search.ask() else { return Ok(None) };
+        let configuration = self.configuration(arm, &suggestion.values)?;
+        let suggested = match self.journal {
+            Some(_) => Some(Suggested {
+                params: configuration.resolved.params.clone(),
+                recipe: recipe(&configuration, sources)?,
+                told: None,
+            }),
+            None => None,
+        };
+        Ok(Some(Candidate::new(&suggestion, suggested, configuration)))
+    }
+
+    fn configuration(&self, arm: &Arm, values: &Params) -> Result<Arc<Configuration>> {
+        let values = self.facet.iter().chain(values).map(|(name, value)| (name.clone(), value.clone())).collect();
+        Ok(Arc::new(Configuration {
+            arm: arm.name.clone(),
+            facet: self.facet.clone(),
+            resolved: Arc::new(arm.resolve(&values)?),
+            metric_stage: arm.metric_stage.clone(),
+            fold: self.fold,
+        }))
+    }
+
     fn is_settled(&self) -> bool {
         self.candidates.iter().all(|c| c.value.is_some())
     }
@@ -44,6 +125,8 @@ impl Group {
 pub struct Arms<'a> {
     experiment: &'a Experiment,
     groups: Vec<Group>,
+    /// Asks and tells that are not on record yet.
+    journal: Vec<(SearchName, Suggested)>,
 }
 
 /// A selection, and the trials that it unseals.
@@ -52,58 +135,60 @@ pub struct Chosen {
     pub trials: Vec<TrialId>,
 }
 
-/// Every combination of the axes' values.
-fn combinations(axes: &[Axis]) -> Vec<Map<String, Value>> {
-    let mut grid = search::Grid::new(axes, None);
-    std::iter::from_fn(|| grid.ask()).map(|suggestion| suggestion.values).collect()
+/// Every combination of the axes' values; the last axis moves fastest.
+fn combinations(axes: &[Axis]) -> Vec<Params> {
+    axes.iter().fold(vec![Params::new()], |combinations, axis| {
+        let extended = combinations.iter().flat_map(|combination| {
+            axis.values.iter().map(|value| {
+                let mut combination = combination.clone();
+                combination.insert(axis.name.clone(), value.clone());
+                combination
+            })
+        });
+        extended.collect()
+    })
 }
 
 impl<'a> Arms<'a> {
-    pub fn new(experiment: &'a Experiment) -> Arms<'a> {
+    /// Reads what the searches suggested in earlier runs.
+    pub fn new(experiment: &'a Experiment, store: &Store) -> Result<Arms<'a>> {
         let folds: Vec<Option<Fold>> = match experiment.folds {
             Some(folds) => folds.all().map(Some).collect(),
             None => vec![None],
         };
-        let groups = experiment.arms.iter().flat_map(|arm| {
-            let folds = &folds;
-            combinations(&arm.facets).into_iter().flat_map(move |facet| {
-                folds.iter().map(move |&fold| Group {
-                    arm: arm.name.clone(),
-                    facet: facet.clone(),
-                    fold,
-                    search: search::for_arm(arm),
-                    candidates: Vec::new(),
-                    selected: false,
-                })
-            })
-        });
-        Arms { experiment, groups: groups.collect() }
+        let mut groups = Vec::new();
+        for arm in &experiment.arms {
+            for facet in combinations(&arm.facets) {
+                for &fold in &folds {
+                    groups.push(Group::new(experiment, arm, &facet, fold, store)?);
+                }
+            }
+        }
+        Ok(Arms { experiment, groups, journal: Vec::new() })
     }
 
-    /// Asks every search for what it suggests now, and plans it. The new trials.
+    /// Asks every search for what it suggests now, and plans it: first what earlier runs suggested and still belongs, then
+    /// what is new. The new trials.
     pub fn ask(&mut self, plan: &mut Plan, sources: &mut dyn Sources) -> Result<Vec<TrialId>> {
         let mut new = Vec::new();
         for group in &mut self.groups {
             let arm =
                 self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
-            while let Some(suggestion) = group.search.ask() {
-                let mut values = group.facet.clone();
-                values.extend(suggestion.values);
-                let configuration = Arc::new(Configuration {
-                    arm: arm.name.clone(),
-                    facet: group.facet.clone(),
-                    resolved: Arc::new(arm.resolve(&values)?),
-                    metric_stage: arm.metric_stage.clone(),
-                    fold: group.fold,
-                });
-                let seeds = self.experiment.seeds.iter();
-                let trials: Vec<TrialId> =
-                    seeds.map(|&seed| plan.add(&configuration, seed, sources)).collect::<Result<_>>()?;
-                new.extend(&trials);
-                group.candidates.push(Candidate { suggestion: suggestion.id, configuration, trials, value: None });
+            while let Some(mut candidate) = group.next(arm, sources)? {
+                for &seed in &self.experiment.seeds {
+                    candidate.trials.push(plan.add(&candidate.configuration, seed, sources)?);
+                }
+                new.extend(&candidate.trials);
+                self.journal.extend(group.journal.clone().zip(candidate.suggested.clone()));
+                group.candidates.push(candidate);
             }
         }
         Ok(new)
+    }
+
+    /// Asks and tells since the last call, for the record.
+    pub fn take_journal(&mut self) -> Vec<(SearchName, Suggested)> {
+        std::mem::take(&mut self.journal)
     }
 
     /// Tells the searches what has been settled since the last call.
@@ -120,6 +205,8 @@ impl<'a> Arms<'a> {
                 let value = values.map(|v| v.iter().sum::<f64>() / v.len() as f64);
                 candidate.value = Some(value);
                 group.search.tell(candidate.suggestion, value);
+                let told = candidate.suggested.clone().map(|suggested| Suggested { told: Some(value), ..suggested });
+                self.journal.extend(group.journal.clone().zip(told));
             }
         }
     }
@@ -219,9 +306,18 @@ fn score(trial: &Trial, scheduler: &Scheduler, metric: &str) -> Score {
     }
 }
 
+/// Names the results that a configuration has, whatever its seeds: what validation scores at seed 0 is made of.
+fn recipe(configuration: &Arc<Configuration>, sources: &mut dyn Sources) -> Result<String> {
+    let mut alone = Plan::default();
+    let trial = alone.add(configuration, 0, sources)?;
+    let scored = alone.trials()[trial].evaluations.iter().find(|e| e.stage == configuration.metric_stage);
+    let scored = scored.context("the stage that selects is planned")?;
+    Ok(alone.node(scored.node).recipe.to_hex().to_string())
+}
+
 /// Plans everything that is known before anything has run.
-pub fn plan_all<'a>(experiment: &'a Experiment, plan: &mut Plan, sources: &mut dyn Sources) -> Result<Arms<'a>> {
-    let mut arms = Arms::new(experiment);
+pub fn plan_all<'a>(experiment: &'a Experiment, plan: &mut Plan, sources: &mut DiskSources) -> Result<Arms<'a>> {
+    let mut arms = Arms::new(experiment, sources.store())?;
     arms.ask(plan, sources)?;
     Ok(arms)
 }

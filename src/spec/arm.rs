@@ -10,21 +10,15 @@ use super::{
     locate::{NodePath, Source, Step},
     pipeline::{Checked, Pipeline},
     semantics::{self, BackboneChoice},
+    sweep::{Sweep, scaled},
 };
 use crate::stages::Stage;
 
-/// A parameter and the values it takes.
+/// A facet and the values it takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     pub name: String,
     pub values: Vec<Value>,
-}
-
-/// How configurations are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Every combination of the axes' values.
-    Grid,
 }
 
 /// One recipe.
@@ -34,16 +28,15 @@ pub struct Arm {
     pub pipeline: Arc<Pipeline>,
     /// Every declared parameter that is neither swept nor a facet, after precedence, in the pipeline's order.
     pub params: Params,
-    /// The search axes: a value of each makes a configuration.
-    pub axes: Vec<Axis>,
+    /// What the pipeline gives the searched parameters that a configuration leaves out, because their condition does not hold.
+    pub idle: Params,
+    /// What is searched: a value of each of its parameters makes a configuration.
+    pub sweep: Sweep,
     /// The experiment's facets that this arm declares; selection happens inside each of their combinations.
     pub facets: Vec<Axis>,
-    pub method: Method,
-    /// Most configurations this arm may run.
-    pub run_cap: Option<u64>,
     /// The `evaluate` stage whose metric selects.
     pub metric_stage: String,
-    /// Where every parameter got its value; of an axis, its list of values.
+    /// Where every parameter got its value; of what is swept, its list of values or its range.
     pub(super) origins: HashMap<String, (Arc<Source>, NodePath)>,
 }
 
@@ -82,7 +75,7 @@ impl Arm {
         let mut values = Vec::with_capacity(declared.len());
         let mut complete = true;
         for name in declared.keys() {
-            let value = assignment.get(name).or_else(|| self.params.get(name));
+            let value = assignment.get(name).or_else(|| self.params.get(name)).or_else(|| self.idle.get(name));
             if value.is_none() {
                 let message = format!("no value is chosen for {} in arm {}", quote(name), quote(&self.name));
                 let (source, path) = self.origin(name, assignment)?;
@@ -115,47 +108,77 @@ impl Arm {
         sound.then_some(Resolved { params, stages })
     }
 
-    /// The stages for the first value of every axis, sound or not.
+    /// The stages of the first configuration, sound or not.
     pub(super) fn first(&self) -> Vec<Arc<Checked>> {
-        let swept = |name: &str| self.axes.iter().chain(&self.facets).find(|axis| axis.name == name);
-        let value = |name: &String| self.params.get(name).or_else(|| swept(name)?.values.first());
+        let first = self.first_assignment();
+        let value = |name: &String| first.get(name).or_else(|| self.params.get(name)).or_else(|| self.idle.get(name));
         let values: Vec<&Value> = self.pipeline.params.keys().map(|name| value(name).unwrap_or(&Value::Null)).collect();
         self.pipeline.check(&values)
     }
 
-    fn origin(&self, name: &str, assignment: &Params) -> Option<(Arc<Source>, NodePath)> {
-        let (source, path) = self.origins.get(name)?;
-        let mut path = path.clone();
-        if let Some(axis) = self.axes.iter().chain(&self.facets).find(|axis| axis.name == name) {
-            let value = assignment.get(name);
-            path.extend(axis.values.iter().position(|v| Some(v) == value).map(Step::Index));
-        }
-        Some((source.clone(), path))
+    /// The first value of every facet and of everything that is searched.
+    pub fn first_assignment(&self) -> Params {
+        self.assignment(&self.facet_values(&[]), |i| self.sweep.parameters[i].domain.at(0.0))
     }
 
-    /// The configurations to check before anything runs: the first `cap` of the grid, and of a larger grid as many more
-    /// that meet every value of every axis.
+    /// The values of the facets at these positions; the first where there is none.
+    fn facet_values(&self, positions: &[usize]) -> Params {
+        let value = |(i, axis): (usize, &Axis)| {
+            Some((axis.name.clone(), axis.values.get(positions.get(i).copied().unwrap_or(0))?.clone()))
+        };
+        self.facets.iter().enumerate().filter_map(value).collect()
+    }
+
+    /// What is not searched, at one facet.
+    pub fn fixed(&self, facet: &Params) -> Params {
+        let all = self.params.iter().chain(&self.idle).chain(facet);
+        all.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn assignment(&self, facet: &Params, choose: impl Fn(usize) -> Value) -> Params {
+        let chosen = self.sweep.assign(&self.fixed(facet), |i, factor| Some(scaled(choose(i), factor)));
+        facet.clone().into_iter().chain(chosen.unwrap_or_default()).collect()
+    }
+
+    fn origin(&self, name: &str, assignment: &Params) -> Option<(Arc<Source>, NodePath)> {
+        let (source, mut path) = self.origins.get(name)?.clone();
+        let value = assignment.get(name);
+        if let Some(axis) = self.facets.iter().find(|axis| axis.name == name) {
+            path.extend(axis.values.iter().position(|v| Some(v) == value).map(Step::Index));
+        } else if let Some(parameter) = self.sweep.parameters.iter().find(|p| p.targets().contains(&name)) {
+            path.extend(parameter.place_of(name, value));
+        }
+        Some((source, path))
+    }
+
+    /// The configurations to check before anything runs: the first `cap` combinations of the values, of ranges the ends, and
+    /// of a larger space as many more that meet every value.
     pub(super) fn sample(&self, cap: usize) -> impl Iterator<Item = Params> + '_ {
-        let axes: Vec<&Axis> = self.facets.iter().chain(&self.axes).collect();
-        let size = axes.iter().fold(1usize, |n, axis| n.saturating_mul(axis.values.len()));
-        let longest = axes.iter().map(|axis| axis.values.len()).max().unwrap_or(0);
+        let witnesses: Vec<Vec<Value>> = self.sweep.parameters.iter().map(|p| p.domain.witnesses()).collect();
+        let mut counts: Vec<usize> = self.facets.iter().map(|axis| axis.values.len()).collect();
+        counts.extend(witnesses.iter().map(Vec::len));
+        let size = counts.iter().fold(1usize, |n, count| n.saturating_mul(*count));
+        let longest = counts.iter().copied().max().unwrap_or(0);
         let longest = if size > cap { longest.min(cap) } else { 0 };
-        let grid = (0..size.min(cap)).map({
-            let axes = axes.clone();
-            move |number| {
-                // The last axis moves fastest.
+        let facets = self.facets.len();
+        let combination = {
+            let counts = counts.clone();
+            move |number: usize| {
+                // The last one moves fastest.
                 let mut rest = number;
-                let mut chosen: Vec<(String, Value)> = Vec::with_capacity(axes.len());
-                for axis in axes.iter().rev() {
-                    chosen.push((axis.name.clone(), axis.values[rest % axis.values.len()].clone()));
-                    rest /= axis.values.len();
+                let mut positions: Vec<usize> = Vec::with_capacity(counts.len());
+                for count in counts.iter().rev() {
+                    positions.push(rest % count);
+                    rest /= count;
                 }
-                chosen.into_iter().rev().collect()
+                positions.reverse();
+                positions
             }
-        });
-        let diagonal = (0..longest).map(move |k| {
-            axes.iter().map(|axis| (axis.name.clone(), axis.values[k % axis.values.len()].clone())).collect()
-        });
-        grid.chain(diagonal)
+        };
+        let diagonal = (0..longest).map(move |k| counts.iter().map(|count| k % count).collect());
+        let positions = (0..size.min(cap)).map(combination).chain(diagonal);
+        positions.map(move |at: Vec<usize>| {
+            self.assignment(&self.facet_values(&at[..facets]), |i| witnesses[i][at[facets + i]].clone())
+        })
     }
 }

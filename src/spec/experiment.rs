@@ -1,7 +1,7 @@
 //! An experiment file: arms over pipelines, what is swept, repeated and reported, and which metric selects.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
 };
@@ -12,12 +12,14 @@ use serde_json::{Map, Value};
 
 use super::{
     Params,
-    arm::{Arm, Axis, Method},
-    diagnostic::{Fault, Problems, nearest, quote},
+    arm::{Arm, Axis},
+    diagnostic::{Fault, Problems, quote},
     locate::{NodePath, Source, Step, join, join_index},
     metric::{Goal, Metric},
     pipeline::{Pipeline, check_literal},
+    read_sweep::{self, ReadSweep, SweepFile, Swept},
     schema,
+    sweep::Sweep,
 };
 use crate::stages::dataset::Fold;
 
@@ -93,7 +95,7 @@ pub(super) struct File {
     #[schemars(with = "BTreeMap<String, ArmFile>")]
     arms: Map<String, Value>,
     /// The search axes: one configuration is chosen on validation.
-    sweep: Option<Sweep>,
+    sweep: Option<SweepFile>,
     repeats: Option<Repeats>,
     /// Axes that are reported side by side, with selection inside each.
     #[schemars(with = "BTreeMap<String, Vec<Value>>")]
@@ -112,25 +114,7 @@ struct ArmFile {
     /// Relative to this file.
     pipeline: String,
     params: Params,
-    sweep: Option<Sweep>,
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Sweep {
-    method: Option<String>,
-    /// Most configurations an arm may run.
-    #[schemars(range(min = 1))]
-    run_cap: Option<u64>,
-    #[schemars(with = "BTreeMap<String, AxisFile>")]
-    parameters: Map<String, Value>,
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["values"]))]
-struct AxisFile {
-    values: Vec<Value>,
+    sweep: Option<SweepFile>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -170,13 +154,10 @@ fn at(path: &str) -> NodePath {
     path.split('.').map(|key| Step::Key(key.to_owned())).collect()
 }
 
-/// A parameter's values and where they are written.
-struct Swept {
+/// A facet and where it is written.
+struct Facet {
     axis: Axis,
-    /// Of the parameter's key.
     key: NodePath,
-    /// Of the list of values.
-    list: NodePath,
 }
 
 impl File {
@@ -215,10 +196,9 @@ impl File {
         check_literal(&self.params.clone().into(), &at("params"), &mut faults);
         let (seeds, folds) = (self.seeds(&mut faults), self.folds(&mut faults));
         let metric = self.metric(&mut faults);
-        let shared = axes(self.sweep.as_ref(), &at("sweep"), &mut faults);
-        let run_cap = self.sweep.as_ref().and_then(|sweep| sweep.run_cap);
+        let shared = ReadSweep::new(self.sweep.as_ref(), &at("sweep"), &mut faults);
         let facets = facet_axes(&self.facets, &mut faults);
-        for facet in facets.iter().filter(|facet| shared.iter().any(|swept| swept.axis.name == facet.axis.name)) {
+        for facet in facets.iter().filter(|facet| shared.sets(&facet.axis.name)) {
             let message = format!("{} is both a facet and swept", quote(&facet.axis.name));
             faults.push(Fault::key(&facet.key, message).help("remove one of them"));
         }
@@ -232,11 +212,11 @@ impl File {
         for (name, written) in std::mem::take(&mut self.arms) {
             let path = join(&at("arms"), &name);
             let written: ArmFile = serde_json::from_value(written).unwrap_or_default();
-            let own = axes(written.sweep.as_ref(), &join(&path, "sweep"), &mut faults);
+            let own = ReadSweep::new(written.sweep.as_ref(), &join(&path, "sweep"), &mut faults);
             check_literal(&written.params.clone().into(), &join(&path, "params"), &mut faults);
-            for swept in &own {
+            for swept in &own.swept {
                 let fixed = [(&written.params, "the arm"), (&self.params, "the experiment")];
-                faults.extend(fixed.iter().filter_map(|(params, whose)| fixed_and_swept(swept, params, whose)));
+                faults.extend(fixed.iter().flat_map(|(params, whose)| fixed_and_swept(swept, params, whose)));
             }
             let facets_fixed = facets.iter().filter(|facet| written.params.contains_key(&facet.axis.name));
             for facet in facets_fixed {
@@ -244,7 +224,7 @@ impl File {
                 let message = format!("{} is a facet of the experiment and fixed here", quote(&facet.axis.name));
                 faults.push(Fault::key(&key, message).help("remove one of them"));
             }
-            for facet in facets.iter().filter(|facet| own.iter().any(|swept| swept.axis.name == facet.axis.name)) {
+            for facet in facets.iter().filter(|facet| own.sets(&facet.axis.name)) {
                 let message = format!("{} is both a facet and swept by arm {}", quote(&facet.axis.name), quote(&name));
                 faults.push(Fault::key(&facet.key, message).help("remove one of them"));
             }
@@ -254,7 +234,7 @@ impl File {
             };
             declared.extend(pipeline.params.keys().cloned());
             let in_arm = written.params.keys().map(|key| (key, join(&join(&path, "params"), key)));
-            for (key, place) in in_arm.chain(own.iter().map(|swept| (&swept.axis.name, swept.key.clone()))) {
+            for (key, place) in in_arm.map(|(key, place)| (key.as_str(), place)).chain(own.names()) {
                 if !pipeline.params.contains_key(key) {
                     let message = format!("{} is not a parameter of pipeline {}", quote(key), quote(&pipeline.name));
                     faults.push(Fault::key(&place, message).suggest(key, pipeline.params.keys().map(String::as_str)));
@@ -270,13 +250,16 @@ impl File {
                 own: &own,
                 overrides,
             };
-            let own_cap = written.sweep.as_ref().and_then(|sweep| sweep.run_cap);
-            arms.push(layers.arm(name, pipeline, own_cap.or(run_cap), problems));
+            arms.push(layers.arm(name, pipeline, problems, &mut faults));
         }
-        faults.extend(shared.iter().chain(&facets).filter_map(|s| fixed_and_swept(s, &self.params, "the experiment")));
+        faults.extend(shared.swept.iter().flat_map(|s| fixed_and_swept(s, &self.params, "the experiment")));
+        for facet in facets.iter().filter(|facet| self.params.contains_key(&facet.axis.name)) {
+            faults.push(twice(&facet.axis.name, &facet.key, "the experiment"));
+        }
         if all_read {
             let in_file = self.params.keys().map(|key| (key.as_str(), join(&at("params"), key)));
-            let swept = shared.iter().chain(&facets).map(|swept| (swept.axis.name.as_str(), swept.key.clone()));
+            let faceted = facets.iter().map(|facet| (facet.axis.name.as_str(), facet.key.clone()));
+            let swept = shared.names().chain(faceted);
             for (key, place) in in_file.chain(swept).filter(|(key, _)| !declared.iter().any(|name| name == key)) {
                 let message = format!("no arm's pipeline declares the parameter {}", quote(key));
                 faults.push(Fault::key(&place, message).suggest(key, declared.iter().map(String::as_str)));
@@ -288,7 +271,7 @@ impl File {
             faults.push(fault.suggest(baseline, arms.iter().map(|arm| arm.name.as_str())));
         }
         faults.into_iter().for_each(|fault| problems.add(source, fault));
-        let fixed = |swept: &Swept| overrides.iter().any(|(key, ..)| *key == swept.axis.name);
+        let fixed = |facet: &Facet| overrides.iter().any(|(key, ..)| *key == facet.axis.name);
         let experiment = Experiment {
             name: String::new(),
             path: source.path.clone(),
@@ -359,62 +342,23 @@ fn prune(root: &mut Value, path: &NodePath) {
     node.as_object_mut().map(|map| map.shift_remove(last.as_str()));
 }
 
-fn axes(sweep: Option<&Sweep>, path: &NodePath, faults: &mut Vec<Fault>) -> Vec<Swept> {
-    let Some(sweep) = sweep else { return Vec::new() };
-    if let Some(method) = sweep.method.as_deref().filter(|method| *method != "grid") {
-        let message = match method {
-            "random" | "sobol" | "tpe" | "gp" | "bayes" | "hyperband" | "asha" => {
-                format!("the method {} is not supported yet", quote(method))
-            }
-            other => format!("there is no method {}", quote(other)),
-        };
-        let help = match nearest(method, ["grid"]) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "supported: `grid`".into(),
-        };
-        faults.push(Fault::value(&join(path, "method"), message).help(help));
-    }
-    let path = join(path, "parameters");
-    let mut axes = Vec::new();
-    for (name, written) in &sweep.parameters {
-        let key = join(&path, name);
-        // A list that was reported and left out says nothing more.
-        if let Some(values) = written.get("values") {
-            axes.extend(axis(name, values, key.clone(), join(&key, "values"), faults));
-        }
-    }
-    axes
-}
-
-fn facet_axes(facets: &Map<String, Value>, faults: &mut Vec<Fault>) -> Vec<Swept> {
+fn facet_axes(facets: &Map<String, Value>, faults: &mut Vec<Fault>) -> Vec<Facet> {
     let read = |(name, values): (&String, &Value)| {
         let key = join(&at("facets"), name);
-        axis(name, values, key.clone(), key, faults)
+        let values = read_sweep::list(name, values.as_array()?, &key, faults)?;
+        Some(Facet { axis: Axis { name: name.clone(), values }, key })
     };
     facets.iter().filter_map(read).collect()
 }
 
-fn axis(name: &str, values: &Value, key: NodePath, list: NodePath, faults: &mut Vec<Fault>) -> Option<Swept> {
-    let values = values.as_array()?.clone();
-    if values.is_empty() {
-        faults.push(Fault::value(&list, format!("{} needs at least one value", quote(name))));
-        return None;
-    }
-    let mut seen = HashSet::new();
-    for (i, value) in values.iter().enumerate() {
-        let path = join_index(&list, i);
-        if !seen.insert(value.to_string()) {
-            faults.push(Fault::value(&path, format!("this value of {} appears twice", quote(name))));
-        }
-        check_literal(value, &path, faults);
-    }
-    Some(Swept { axis: Axis { name: name.to_owned(), values }, key, list })
+fn fixed_and_swept(swept: &Swept, params: &Params, whose: &str) -> Vec<Fault> {
+    let names = swept.parameter.targets().into_iter().filter(|name| params.contains_key(*name));
+    names.map(|name| twice(name, &swept.key, whose)).collect()
 }
 
-fn fixed_and_swept(swept: &Swept, params: &Params, whose: &str) -> Option<Fault> {
-    let name = &swept.axis.name;
-    let message = || format!("{} is both fixed in {whose}'s `params` and swept", quote(name));
-    params.contains_key(name).then(|| Fault::key(&swept.key, message()).help("remove one of them"))
+fn twice(name: &str, key: &NodePath, whose: &str) -> Fault {
+    let message = format!("{} is both fixed in {whose}'s `params` and swept", quote(name));
+    Fault::key(key, message).help("remove one of them")
 }
 
 /// Everything that gives an arm's parameters their values, in the order of precedence.
@@ -423,17 +367,16 @@ struct Layers<'a> {
     /// Of the arm.
     path: &'a NodePath,
     experiment: &'a Params,
-    shared: &'a [Swept],
-    facets: &'a [Swept],
+    shared: &'a ReadSweep,
+    facets: &'a [Facet],
     arm: &'a Params,
-    own: &'a [Swept],
+    own: &'a ReadSweep,
     overrides: &'a [Override],
 }
 
 impl Layers<'_> {
-    fn arm(&self, name: String, pipeline: Arc<Pipeline>, run_cap: Option<u64>, problems: &mut Problems) -> Arm {
+    fn arm(&self, name: String, pipeline: Arc<Pipeline>, problems: &mut Problems, faults: &mut Vec<Fault>) -> Arm {
         let mut arm = single(name, pipeline, self.overrides);
-        arm.run_cap = run_cap;
         let (pipeline, title) = (arm.pipeline.clone(), quote(&arm.name));
         let overridden = |key: &str| self.overrides.iter().any(|(name, ..)| name == key);
         let declares = |key: &str| pipeline.params.contains_key(key);
@@ -448,19 +391,33 @@ impl Layers<'_> {
                 problems.notice(self.source, Fault::key(&place, dropped(key)));
             }
         }
-        let replaced = |key: &str| self.own.iter().any(|swept| swept.axis.name == key);
-        for (swept, is_facet) in self.facets.iter().map(|facet| (facet, true)).chain(
-            self.shared.iter().filter(|swept| !replaced(&swept.axis.name)).chain(self.own).map(|swept| (swept, false)),
-        ) {
-            let key = swept.axis.name.as_str();
+        // Whether a parameter is left to be searched; says so where the pipeline does not have it.
+        let mut is_open = |key: &str, place: &NodePath| {
             if !declares(key) {
-                problems.notice(self.source, Fault::key(&swept.key, dropped(key)));
-            } else if !overridden(key) && !self.arm.contains_key(key) {
-                arm.params.shift_remove(key);
-                arm.origins.insert(key.to_owned(), (self.source.clone(), swept.list.clone()));
-                if is_facet { &mut arm.facets } else { &mut arm.axes }.push(swept.axis.clone());
+                problems.notice(self.source, Fault::key(place, dropped(key)));
             }
+            declares(key) && !overridden(key) && !self.arm.contains_key(key)
+        };
+        for facet in self.facets.iter().filter(|facet| is_open(&facet.axis.name, &facet.key)) {
+            arm.params.shift_remove(&facet.axis.name);
+            arm.origins.insert(facet.axis.name.clone(), (self.source.clone(), facet.key.clone()));
+            arm.facets.push(facet.axis.clone());
         }
+        let replaced = |swept: &&Swept| swept.parameter.targets().into_iter().any(|name| self.own.sets(name));
+        let mut open = Vec::new();
+        for swept in self.shared.swept.iter().filter(|swept| !replaced(swept)).chain(&self.own.swept) {
+            let names = swept.parameter.targets().into_iter();
+            let left: Vec<String> = names.filter(|name| is_open(name, &swept.key)).map(str::to_owned).collect();
+            for name in &left {
+                if !swept.parameter.when.is_empty() {
+                    arm.idle.insert(name.clone(), pipeline.params[name].clone());
+                }
+                arm.params.shift_remove(name);
+                arm.origins.insert(name.clone(), (self.source.clone(), swept.place()));
+            }
+            open.extend((!left.is_empty()).then(|| swept.narrowed(&left)));
+        }
+        arm.sweep = ReadSweep::of_arm(self.own, self.shared, open, &arm.params, faults);
         arm
     }
 }
@@ -474,6 +431,6 @@ pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[Overrid
         params.insert(key.clone(), value.clone());
         origins.insert(key.clone(), (source.clone(), Vec::new()));
     }
-    let (axes, facets, metric_stage) = (Vec::new(), Vec::new(), String::new());
-    Arm { name, pipeline, params, axes, facets, method: Method::Grid, run_cap: None, metric_stage, origins }
+    let (idle, sweep, facets, metric_stage) = (Params::new(), Sweep::default(), Vec::new(), String::new());
+    Arm { name, pipeline, params, idle, sweep, facets, metric_stage, origins }
 }

@@ -8,27 +8,32 @@
 
 mod arm;
 mod diagnostic;
+mod domain;
 mod experiment;
 mod interpolate;
 mod load;
 mod locate;
 mod metric;
 mod pipeline;
+mod read_sweep;
 mod schema;
 mod semantics;
+mod sweep;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::stages::dataset::Fold;
-pub use arm::{Arm, Axis, Method, Resolved};
+pub use arm::{Arm, Axis, Resolved};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, display};
+pub use domain::Domain;
 pub use experiment::{Experiment, Folds, ReportSpec, schema as experiment_schema};
 pub use load::{load, project_root};
 pub use metric::{Goal, Metric};
 pub use pipeline::Pipeline;
 pub use semantics::BackboneChoice;
+pub use sweep::{Method, Parameter, Sweep, scaled};
 
 /// Parameters by name, in the order they were declared.
 pub type Params = serde_json::Map<String, serde_json::Value>;

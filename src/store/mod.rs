@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod objects;
 pub mod runs;
 mod schema;
+pub mod searches;
 
 use std::{
     path::{Path, PathBuf},

@@ -62,6 +62,7 @@ CREATE INDEX events_by_run ON events(run, id);
 ALTER TABLE trials ADD COLUMN fold INTEGER;
 ALTER TABLE selections ADD COLUMN fold INTEGER;
 "#,
+    super::searches::MIGRATION,
 ];
 
 /// Applies what is missing.

@@ -11,6 +11,7 @@ mod kills;
 mod photos;
 mod predict;
 mod results;
+mod search;
 #[allow(dead_code, reason = "breaking off is for the unit tests of downloads")]
 mod server;
 mod structure;

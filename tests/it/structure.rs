@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("stages", &["artifact", "backbones", "images", "rng"]),
     ("spec", &["artifact", "backbones", "images", "stages"]),
     ("store", &["protocol"]),
-    ("search", &["spec"]),
+    ("search", &["rng", "spec"]),
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
     ("engine", &["artifact", "backbones", "plan", "protocol", "search", "spec", "stages", "store"]),
     ("report", &["artifact", "metrics", "spec", "store"]),

@@ -97,7 +97,24 @@ mistakes! {
     no_seeds: EXPERIMENT, "seeds: 3" => "seeds: []";
     one_fold: EXPERIMENT, "seeds: 3" => "folds: 1";
     times_without_folds: EXPERIMENT, "seeds: 3" => "times: 2";
-    method_of_later: EXPERIMENT, "method: grid" => "method: tpe";
+    method_of_later: EXPERIMENT, "method: grid" => "method: bohb";
+    method_without_a_cap: EXPERIMENT, "method: grid\n  run_cap: 10" => "method: tpe";
+    range_in_a_grid: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: uniform, min: 0.1, max: 1";
+    range_upside_down: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: int, min: 3, max: 1.5";
+    range_of_logarithms_from_zero: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: log_uniform, min: 0, max: 1";
+    range_without_an_end: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: q_uniform, min: 0, mu: 1";
+    normal_without_width: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: normal, mu: 0, sigma: -1";
+    unknown_distribution: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: log, min: 0, max: 1";
+    values_and_a_range: EXPERIMENT, "values: [0.1, 0.01]" => "values: [1], distribution: int, min: 1, max: 3";
+    list_with_a_range: EXPERIMENT, "values: [0.1, 0.01]" => "values: [0.1], min: 1";
+    range_with_a_wrong_end: EXPERIMENT, "method: grid\n  run_cap: 10\n  parameters: { head_lr: { values: [0.1, 0.01] } }" => "method: random\n  run_cap: 5\n  parameters: { head_lr: { distribution: uniform, min: -1, max: 1 } }";
+    condition_on_nothing: EXPERIMENT, "values: [0.1, 0.01]" => "values: [0.1, 0.01], when: { weightz: imagenet }";
+    condition_that_never_holds: EXPERIMENT, "{ lr: { values: [0.003, 0.001] }" => "{ lr: { values: [0.003, 0.001], when: { head_lr: [0.1, 0.2] } }";
+    conditions_in_a_circle: EXPERIMENT, "{ lr: { values: [0.003, 0.001] }" => "{ lr: { values: [1, 2], when: { head_lr: 1 } }, head_lr: { values: [1, 2], when: { lr: 1 } }";
+    multiple_of_text: EXPERIMENT, "values: [0.1, 0.01]" => "values: [0.1, 0.01], times: backbone";
+    together_with_a_gap: EXPERIMENT, "values: [0.1, 0.01]" => "together: [{ head_lr: 1, views: 2 }, { head_lr: 2 }]";
+    enqueued_outside: EXPERIMENT, "method: grid" => "method: grid\n  enqueue: [{ head_lr: 0.1 }, { head_lr: 0.2 }]";
+    enqueued_by_a_wrong_name: EXPERIMENT, "method: grid" => "method: grid\n  enqueue: [{ haed_lr: 0.1 }]";
     unknown_method: EXPERIMENT, "method: grid" => "method: gird";
     test_metric: EXPERIMENT, "val/accuracy" => "test/accuracy";
     train_metric: EXPERIMENT, "val/accuracy" => "train/accuracy";
@@ -146,6 +163,17 @@ fn blocks_are_checked_against_every_backbone_that_is_swept() {
     let sweep = "parameters: { backbone: { values: [resnet18, efficientnet_lite0] } }";
     let project = Project::edited(EXPERIMENT, "parameters: { head_lr: { values: [0.1, 0.01] } }", sweep);
     snapshot("blocks_of_every_backbone", &project, EXPERIMENT, &[]);
+}
+
+#[test]
+fn a_continuum_over_whole_numbers_is_found_out() {
+    let project = Project::edited(EXPERIMENT, "method: grid", "method: random");
+    let text = std::fs::read_to_string(project.path(EXPERIMENT)).unwrap();
+    let text = text
+        .replace("params: { views: 8 }", "")
+        .replace("{ head_lr: {", "{ views: { distribution: uniform, min: 1, max: 8 }, head_lr: {");
+    std::fs::write(project.path(EXPERIMENT), text).unwrap();
+    snapshot("range_of_what_is_whole", &project, EXPERIMENT, &[]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod errors;
 mod properties;
 mod rules;
 mod schema;
+mod sweeps;
 
 use std::{fs, path::PathBuf};
 

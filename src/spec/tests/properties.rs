@@ -80,8 +80,7 @@ fn holds(text: &str) {
     match load(text) {
         Ok(experiment) => {
             for arm in &experiment.arms {
-                let first = arm.axes.iter().chain(&arm.facets).map(|axis| (axis.name.clone(), axis.values[0].clone()));
-                arm.resolve(&first.collect()).unwrap();
+                arm.resolve(&arm.first_assignment()).unwrap();
             }
         }
         Err(diagnostics) => {

@@ -7,9 +7,14 @@ use serde_json::json;
 use super::{FINE_TUNING, Project, assignment};
 use crate::{
     artifact::model::Pooling,
-    spec::{Axis, Goal, Method},
+    spec::{Arm, Axis, Domain, Goal, Method, Parameter},
     stages::Stage,
 };
+
+/// Names of what an arm searches.
+fn searched(arm: &Arm) -> Vec<&str> {
+    arm.sweep.parameters.iter().map(|parameter| parameter.name.as_str()).collect()
+}
 
 #[test]
 fn the_example_of_the_design_loads() {
@@ -30,13 +35,15 @@ fn the_example_of_the_design_loads() {
     let [tuning, scratch] = &experiment.arms[..] else { panic!("two arms") };
     assert_eq!((tuning.name.as_str(), scratch.name.as_str()), ("fine_tuning", "from_scratch"));
     assert_eq!(json!(tuning.params), json!({ "backbone": "resnet18", "weights": "imagenet", "views": 8 }));
-    let lrs = axis("lr", vec![json!(0.003), json!(0.001)]);
-    assert_eq!(tuning.axes, [axis("head_lr", vec![json!(0.1), json!(0.01)]), lrs]);
+    let list =
+        |name: &str, values| Parameter { name: name.into(), domain: Domain::Values(values), when: vec![], times: None };
+    let lrs = list("lr", vec![json!(0.003), json!(0.001)]);
+    assert_eq!(tuning.sweep.parameters, [list("head_lr", vec![json!(0.1), json!(0.01)]), lrs]);
     assert_eq!(tuning.facets, experiment.facets);
-    assert_eq!((tuning.method, tuning.run_cap), (Method::Grid, Some(10)));
+    assert_eq!((tuning.sweep.method, tuning.sweep.run_cap), (Method::Grid, Some(10)));
     assert_eq!(tuning.metric_stage, "score");
     assert_eq!(json!(scratch.params), json!({ "epochs": 30, "lr": 0.1 }));
-    assert!(scratch.axes.is_empty() && scratch.facets.is_empty());
+    assert!(scratch.sweep.parameters.is_empty() && scratch.facets.is_empty());
 
     let notices: Vec<String> = experiment.notices.iter().map(|n| project.plain(n)).collect();
     assert_eq!(
@@ -101,7 +108,7 @@ fn the_command_line_wins_and_fixes_what_is_swept() {
         .load("experiments/comparison.yaml", &[("lr", "0.5"), ("fraction", "0.3"), ("views", "2")])
         .unwrap();
     let arm = &experiment.arms[0];
-    assert_eq!(arm.axes.iter().map(|axis| axis.name.as_str()).collect::<Vec<_>>(), ["head_lr"]);
+    assert_eq!(searched(arm), ["head_lr"]);
     assert!(arm.facets.is_empty() && experiment.facets.is_empty());
     let expected = json!({ "backbone": "resnet18", "weights": "imagenet", "lr": 0.5, "views": 2, "fraction": 0.3 });
     assert_eq!(json!(arm.params), expected);
@@ -115,7 +122,7 @@ fn an_arms_own_value_wins_over_the_common_sweep() {
     let experiment = Project::edited("experiments/comparison.yaml", from, to).experiment().unwrap();
     let arm = &experiment.arms[0];
     assert_eq!((&arm.params["head_lr"], &arm.params["views"]), (&json!(0.2), &json!(3)));
-    assert_eq!(arm.axes.iter().map(|axis| axis.name.as_str()).collect::<Vec<_>>(), ["lr"]);
+    assert_eq!(searched(arm), ["lr"]);
 }
 
 #[test]
@@ -163,8 +170,9 @@ fn ten_thousand_configurations_resolve_in_a_moment() {
     let experiment = project.experiment().unwrap_or_else(|e| panic!("{e}"));
     let loaded = start.elapsed();
     let arm = &experiment.arms[0];
-    for head_lr in &arm.axes[0].values {
-        for lr in &arm.axes[1].values {
+    let values = |i: usize| arm.sweep.parameters[i].domain.witnesses();
+    for head_lr in &values(0) {
+        for lr in &values(1) {
             let chosen = [("fraction", json!(1)), ("head_lr", head_lr.clone()), ("lr", lr.clone())];
             arm.resolve(&assignment(&chosen)).unwrap();
         }
