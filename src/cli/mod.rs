@@ -2,9 +2,11 @@
 //!
 //! Exit codes: 0 all done or up to date; 1 a trial or stage failed; 2 wrong use or configuration; 130 interrupted.
 
+mod compare;
 mod dag;
 mod explain;
 mod forecast;
+mod import;
 mod models;
 mod output;
 mod plan;
@@ -58,6 +60,10 @@ enum Verb {
     Explain(explain::Arguments),
     /// Write the report of the latest run and print the comparison.
     Report(report::Arguments),
+    /// Compare two experiments, two revisions of one, or two trials.
+    Compare(compare::Arguments),
+    /// Take in trials from the records of a report, a colleague's for example.
+    Import(import::Arguments),
     /// Print a row a trial.
     Results(results::Arguments),
     /// Classify images with a published network, to see that weights load right.
@@ -137,6 +143,8 @@ pub fn main() -> ExitCode {
         Verb::Show(arguments) => show::run(&common, &arguments),
         Verb::Explain(arguments) => explain::run(&common, &arguments),
         Verb::Report(arguments) => report::run(&common, &arguments),
+        Verb::Compare(arguments) => compare::run(&common, &arguments),
+        Verb::Import(arguments) => import::run(&common, &arguments),
         Verb::Results(arguments) => results::run(&common, &arguments),
         Verb::Predict(arguments) => predict::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("search", &["spec"]),
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
     ("engine", &["artifact", "plan", "protocol", "search", "spec", "store"]),
-    ("report", &["artifact", "metrics", "spec", "store"]),
+    ("report", &["artifact", "metrics", "rng", "spec", "store"]),
     ("cli", &["backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
 ];
 
