@@ -3,10 +3,12 @@
 //! Exit codes: 0 all done or up to date; 1 a trial or stage failed; 2 wrong use or configuration; 130 interrupted.
 
 mod ask;
+mod compare;
 mod dag;
 mod explain;
 mod export;
 mod forecast;
+mod import;
 mod models;
 mod output;
 mod plan;
@@ -61,6 +63,10 @@ enum Verb {
     Explain(explain::Arguments),
     /// Write the report of the latest run and print the comparison.
     Report(report::Arguments),
+    /// Compare two experiments, two revisions of one, or two trials.
+    Compare(compare::Arguments),
+    /// Take in trials from the records of a report, a colleague's for example.
+    Import(import::Arguments),
     /// Print a row a trial.
     Results(results::Arguments),
     /// Classify images with a trial's model, or with a published network.
@@ -142,6 +148,8 @@ pub fn main() -> ExitCode {
         Verb::Show(arguments) => show::run(&common, &arguments),
         Verb::Explain(arguments) => explain::run(&common, &arguments),
         Verb::Report(arguments) => report::run(&common, &arguments),
+        Verb::Compare(arguments) => compare::run(&common, &arguments),
+        Verb::Import(arguments) => import::run(&common, &arguments),
         Verb::Results(arguments) => results::run(&common, &arguments),
         Verb::Predict(arguments) => predict::run(&common, &arguments),
         Verb::Export(arguments) => export::run(&common, &arguments),

@@ -1,6 +1,8 @@
 //! Standard output and standard error. A reader that closes the pipe early (`thawline results x | head`) is not an error.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+
+use crate::report::Screen;
 
 /// Prints text and a newline to standard output; ends the program quietly when nobody reads it any more.
 pub fn print(text: &str) {
@@ -10,6 +12,16 @@ pub fn print(text: &str) {
     if written.and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
+}
+
+/// How wide standard output is and whether it shows colours: neither in a pipe. `COLUMNS` and `NO_COLOR` are heeded.
+pub fn screen() -> Screen {
+    let is_terminal = std::io::stdout().is_terminal();
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let measured = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    let width = if is_terminal { told.or_else(measured).filter(|width| *width > 0) } else { None };
+    let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Screen { width, colour }
 }
 
 /// Prints a value as JSON.

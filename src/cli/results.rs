@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Common, Outcome, output, project, report, usage};
-use crate::report::{Format, table};
+use super::{Common, Outcome, output, project, usage};
+use crate::report::{Format, metric, rows, table};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -21,8 +21,7 @@ pub struct Arguments {
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let store = project::existing_store(common, Some(&arguments.experiment))?;
     let run = project::latest_run(&store, &arguments.experiment)?;
-    let rows = report::rows(&store, &run)?;
-    let metric = run.context["metric"].as_str().unwrap_or("val/accuracy");
-    output::print(&table(&rows, metric, arguments.format, arguments.sort_by.as_deref()).map_err(usage)?);
+    let rows = rows(&store, &run)?;
+    output::print(&table(&rows, &metric(&run), arguments.format, arguments.sort_by.as_deref()).map_err(usage)?);
     Ok(ExitCode::SUCCESS)
 }

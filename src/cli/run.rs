@@ -63,19 +63,19 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let finish = engine::run(&experiment, &options, &mut store, &mut |event| reporter.show(event))?;
 
     let record = project::latest_run(&store, &experiment.name)?;
-    let (summary, path) = report::write(&store, &record)?;
+    let (summary, written) = report::write(&store, &record, crate::report::Seal::Kept)?;
     if silent {
         output::json(&json!({
             "run": finish.run,
             "status": finish.status,
             "nodes": finish.progress,
             "seconds": finish.seconds,
-            "report": path,
+            "report": written.markdown,
             "comparison": summary,
         }))?;
     } else {
-        output::print(&page::terminal(&summary));
-        output::print(&format!("report: {}", path.display()));
+        output::print(&page::terminal(&summary, output::screen()));
+        output::print(&format!("report: {}\n        {}", written.markdown.display(), written.html.display()));
         if !common.quiet {
             output::remark(&last_line(&finish, arguments));
         }

@@ -226,6 +226,7 @@ impl Coordinator<'_> {
             let rows: Vec<_> =
                 affected.iter().map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store)).collect();
             self.store.put_trials(self.run, &rows)?;
+            self.record_scored(&settled, &affected)?;
             if self.scheduler.progress().failed > 0 && !self.options.keep_going {
                 self.stopping.get_or_insert("failed");
             }
@@ -269,6 +270,26 @@ impl Coordinator<'_> {
             self.want(&one.trials)?;
             if let Some((digest, _)) = tests {
                 self.record_looks(&one.trials, &digest, &one.selection.arm)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks of test halves that have now been scored: before, the key of one may not have been known.
+    fn record_scored(&mut self, settled: &[NodeIndex], affected: &[TrialId]) -> Result<()> {
+        for &id in affected {
+            let trial = &self.plan.trials()[id];
+            let is_scored = |e: &&crate::plan::Evaluation| {
+                e.split == crate::artifact::Split::Test
+                    && settled.contains(&e.node)
+                    && self.scheduler.state(e.node) == State::Done
+            };
+            if !trial.evaluations.iter().any(|e| is_scored(&e)) {
+                continue;
+            }
+            let arm = trial.configuration.arm.clone();
+            if let Some((digest, _)) = experiment::test_split(&self.plan, id, &self.scheduler, self.store) {
+                self.record_looks(&[id], &digest, &arm)?;
             }
         }
         Ok(())

@@ -6,8 +6,10 @@
 mod calibration;
 mod confusion;
 mod ranking;
+mod weighted;
 
 pub use confusion::{ClassCounts, Confusion};
+pub use weighted::Weighted;
 
 use std::collections::BTreeMap;
 

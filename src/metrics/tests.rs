@@ -137,4 +137,27 @@ proptest! {
             prop_assert!((value - after[&name]).abs() < 1e-12, "{}", name);
         }
     }
+
+    /// An image that counts n times is n images.
+    #[test]
+    fn weighted_metrics_are_those_of_repeated_images(
+        (classes, labels, probabilities) in predictions(),
+        times in prop::collection::vec(0u32..4, 30),
+    ) {
+        let times = &times[..labels.len()];
+        let drawn: Vec<usize> = (0..labels.len()).flat_map(|i| std::iter::repeat_n(i, times[i] as usize)).collect();
+        let few: Vec<u32> = drawn.iter().map(|&i| labels[i]).collect();
+        let rows: Vec<f64> =
+            drawn.iter().flat_map(|&i| &probabilities[i * classes..(i + 1) * classes]).copied().collect();
+        let expected = all(classes, &few, &rows);
+        let whole = Classified::new(&labels, &probabilities, classes).unwrap();
+        let names = ["accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "log_loss", "top_1", "top_2", "top_3"];
+        for name in names {
+            let found = whole.weighted(name, 10).and_then(|metric| metric.value(times));
+            prop_assert_eq!(found.is_some(), expected.contains_key(name), "{}", name);
+            if let Some(found) = found {
+                prop_assert!((found - expected[name]).abs() < 1e-12, "{}: {} {}", name, found, expected[name]);
+            }
+        }
+    }
 }

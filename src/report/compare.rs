@@ -1,30 +1,28 @@
 //! Reduces trials to the comparison: groups them by facet, arm and configuration, aggregates over seeds, and joins the
 //! baseline.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use polars::{
     frame::PivotColumnNaming,
-    prelude::{
-        Column, DataFrame, DataType, Expr, Float64Chunked, IntoLazy, JoinArgs, JoinType, LazyFrame, col, cols, element,
-        lit,
-    },
+    prelude::{Column, DataFrame, DataType, Expr, Float64Chunked, IntoLazy, LazyFrame, col, cols, element, lit},
 };
 use serde_json::Value;
 
 use super::{
-    ArmSummary, Configuration, Context, Counts, Difference, Estimate, Failure, Goal, MeanCost, Row, Status, Summary,
-    frame, parameters,
+    ArmRanks, ArmSummary, Comparison, Configuration, Context, Counts, Estimate, Failure, Goal, MeanCost, Row, Status,
+    Study, Summary, findings, frame, join, pairs, parameters, statistics,
     text::{self, NONE, Table},
-    verdict::{Finding, Verdict},
+    verdict::{self, Verdict},
 };
 
-/// The comparison that `rows` allow; pure.
+/// The comparison that a study allows; pure.
 ///
 /// # Errors
 /// When the rows do not make a frame: two parameters of one name, for example.
-pub fn summarize(rows: &[Row], context: &Context) -> Result<Summary> {
+pub fn summarize(study: &Study) -> Result<Summary> {
+    let Study { rows, context, evidence, .. } = study;
     let judged_by = judged_by(rows, &context.metric);
     let metrics: Vec<String> = frame::metrics(rows).into_iter().map(str::to_owned).collect();
     let trials = labelled(rows)?.lazy();
@@ -32,54 +30,46 @@ pub fn summarize(rows: &[Row], context: &Context) -> Result<Summary> {
 
     let by_arm = Groups::collect(over_arms(trials.clone()), &["facet", "arm"])?;
     let by_configuration = Groups::collect(over_configurations(trials, &context.metric, &metrics), CONFIGURATION)?;
-    let of_chosen = Groups::collect(over_chosen(chosen.clone(), &metrics), &["facet", "arm"])?;
-    let paired = match &context.baseline {
-        Some(baseline) if metrics.contains(&judged_by) => {
-            let folds = rows.iter().any(|row| row.fold.is_some());
-            Groups::collect(paired_differences(chosen, baseline, &judged_by, folds), &["facet", "arm"])?
-        }
-        _ => Groups::default(),
-    };
+    let of_chosen = Groups::collect(over_chosen(chosen, &metrics), &["facet", "arm"])?;
+    let in_order = arms_in_order(rows);
+    let comparisons = pairs::compare(study, &judged_by, &in_order);
+    let configurations = configurations(rows, &in_order, &by_configuration, context);
 
-    let arm_summary = |(facet, arm): (&BTreeMap<String, Value>, &String)| {
+    let arm_summary = |(facet, arm): &(&BTreeMap<String, Value>, &String)| {
         let label = text::facet(facet);
         let key = [label.as_str(), arm];
         let estimates: BTreeMap<String, Estimate> =
             metrics.iter().filter_map(|name| Some((name.clone(), of_chosen.estimate(&key, name)?))).collect();
-        let own = estimates.get(&judged_by).copied();
-        let baseline = context.baseline.as_ref().and_then(|b| of_chosen.estimate(&[&label, b], &judged_by));
-        let difference = if context.baseline.as_ref() == Some(arm) {
-            None
-        } else if context.paired {
-            paired.estimate(&key, "difference").map(Difference::paired)
-        } else {
-            own.zip(baseline).map(|(own, baseline)| Difference::unpaired(own, baseline))
+        let against_baseline =
+            |c: &&Comparison| c.arm == **arm && c.facet == **facet && context.baseline.as_ref() == Some(&c.against);
+        let compared = comparisons.iter().find(against_baseline);
+        let verdict = match compared {
+            Some(comparison) => comparison.verdict,
+            None if context.baseline.as_ref() == Some(arm) => Verdict::Baseline,
+            None => Verdict::NotCompared,
         };
-        let verdict = match (&difference, &context.baseline) {
-            (Some(difference), _) => Verdict::of(difference, context.goal, context.margin),
-            (None, Some(baseline)) if baseline == arm => Verdict::Baseline,
-            _ => Verdict::NotCompared,
-        };
-        let finding = Finding { arm, facet: &label, judged_by: &judged_by, own, baseline, difference, verdict };
+        let alone = || verdict::alone(arm, &label, &judged_by, estimates.get(&judged_by).copied(), verdict);
+        let tried = configurations.iter().filter(|c| c.arm == **arm && c.facet == **facet);
+        let scores: Vec<f64> = tried.filter_map(|c| Some(c.estimate?.mean)).collect();
         ArmSummary {
-            sentence: finding.sentence(context),
-            arm: arm.clone(),
-            facet: facet.clone(),
+            sentence: compared.map_or_else(alone, |comparison| comparison.sentence.clone()),
+            arm: (*arm).clone(),
+            facet: (*facet).clone(),
             configuration: rows
                 .iter()
-                .find(|row| row.selected && row.arm == *arm && row.facet == *facet)
+                .find(|row| row.selected && row.arm == **arm && row.facet == **facet)
                 .map(|row| row.configuration.clone()),
             configurations: by_arm.count(&key, "configurations"),
+            expected_best: statistics::expected_best(&scores, context.goal == Goal::Maximize),
             trials: by_arm.counts(&key),
             metrics: estimates,
-            difference,
+            difference: compared.map(|comparison| comparison.difference),
             verdict,
             cost: of_chosen.cost(&key),
             search_seconds: by_arm.float(&key, "seconds").unwrap_or(0.0),
         }
     };
-    let arms: Vec<ArmSummary> = arms_in_order(rows).into_iter().map(arm_summary).collect();
-    let configurations = configurations(rows, &arms, &by_configuration, context);
+    let arms: Vec<ArmSummary> = in_order.iter().map(arm_summary).collect();
     let failure = |row: &Row| Failure {
         trial: row.trial.clone(),
         arm: row.arm.clone(),
@@ -87,10 +77,13 @@ pub fn summarize(rows: &[Row], context: &Context) -> Result<Summary> {
         error: row.error.clone().unwrap_or_else(|| "no reason was recorded".to_owned()),
     };
     let sum = |get: fn(&Counts) -> u64| arms.iter().map(|arm| get(&arm.trials)).sum();
+    let epochs = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.cost.epochs).sum();
     Ok(Summary {
         experiment: context.experiment.clone(),
         metric: context.metric.clone(),
         goal: context.goal,
+        findings: findings::find(study, &judged_by, &in_order),
+        ranks: ranks(&arms, &judged_by, context.goal),
         judged_by,
         baseline: context.baseline.clone(),
         margin: context.margin,
@@ -100,10 +93,14 @@ pub fn summarize(rows: &[Row], context: &Context) -> Result<Summary> {
         seeds: context.seeds.clone(),
         trials: Counts { done: sum(|c| c.done), failed: sum(|c| c.failed), pending: sum(|c| c.pending) },
         alone_seconds: arms.iter().map(|arm| arm.search_seconds).sum(),
+        alone_epochs: epochs,
+        computed: evidence.computed(),
         arms,
+        comparisons,
         configurations,
         failed: rows.iter().filter(|row| row.status == Status::Failed).map(failure).collect(),
         notices: context.notices.clone(),
+        sealed: context.sealed.clone(),
         wall_seconds: context.wall_seconds,
         looks: context.looks,
         test_images: context.test_images,
@@ -119,6 +116,45 @@ pub fn on_test(metric: &str) -> Option<String> {
 fn judged_by(rows: &[Row], metric: &str) -> String {
     let unsealed = |name: &String| rows.iter().any(|row| row.selected && row.metrics.contains_key(name));
     on_test(metric).filter(unsealed).unwrap_or_else(|| metric.to_owned())
+}
+
+/// Of joined experiments: arms that all of them have, ranked inside each. `None` of anything else.
+fn ranks(arms: &[ArmSummary], judged_by: &str, goal: Goal) -> Option<ArmRanks> {
+    let mut experiments: Vec<&BTreeMap<String, Value>> = arms.iter().map(|arm| &arm.facet).collect();
+    experiments.dedup();
+    if !experiments.iter().all(|facet| join::is_experiment_axis(facet)) {
+        return None;
+    }
+    let score = |facet: &BTreeMap<String, Value>, name: &String| {
+        let of = arms.iter().find(|arm| arm.facet == *facet && arm.arm == *name)?;
+        Some(of.metrics.get(judged_by)?.mean)
+    };
+    let names = parameters::distinct(arms.iter().map(|arm| &arm.arm));
+    let names: Vec<String> =
+        names.into_iter().filter(|name| experiments.iter().all(|facet| score(facet, name).is_some())).collect();
+    let row = |facet: &&BTreeMap<String, Value>| names.iter().filter_map(|name| score(facet, name)).collect();
+    let scores: Vec<Vec<f64>> = experiments.iter().map(row).collect();
+    Some(ArmRanks { ranks: statistics::friedman(&scores, goal == Goal::Maximize)?, arms: names })
+}
+
+/// A row a parameter that chosen configurations do not share, whether its values differ or some do not have it; a column an arm.
+pub fn differing(study: &Study) -> Table {
+    let chosen: Vec<Row> = study.rows.iter().filter(|row| row.selected).cloned().collect();
+    let arms = arms_in_order(&chosen);
+    let mut header = vec!["parameter".to_owned()];
+    let label = |(facet, arm): &(&BTreeMap<String, Value>, &String)| match text::facet(facet) {
+        none if none.is_empty() => (*arm).clone(),
+        facet => format!("{arm} ({facet})"),
+    };
+    header.extend(arms.iter().map(label));
+    let value = |name: &String, &(facet, arm): &(&BTreeMap<String, Value>, &String)| {
+        let of = chosen.iter().find(|row| row.arm == *arm && row.facet == *facet);
+        of.and_then(|row| row.params.get(name)).map_or(NONE.to_owned(), text::value)
+    };
+    let row = |name: &String| std::iter::once(name.clone()).chain(arms.iter().map(|arm| value(name, arm))).collect();
+    let names = parameters::distinct(chosen.iter().flat_map(|row| row.params.keys()));
+    let rows = names.iter().map(row).filter(|cells: &Vec<String>| cells[1..].iter().any(|cell| *cell != cells[1]));
+    Table { header, rows: rows.collect() }
 }
 
 const CONFIGURATION: &[&str] = &["facet", "arm", "configuration"];
@@ -174,19 +210,6 @@ fn over_chosen(chosen: LazyFrame, metrics: &[String]) -> LazyFrame {
         ["peak_memory_bytes", "trained_parameters", "total_parameters"].map(|name| col(format!("cost.{name}")).max()),
     );
     chosen.group_by_stable([col("facet"), col("arm")]).agg(aggregates)
-}
-
-/// Each chosen trial minus the baseline's of the same facet value, fold and seed.
-fn paired_differences(chosen: LazyFrame, baseline: &str, metric: &str, folds: bool) -> LazyFrame {
-    let mut keys = vec![col("facet"), col("seed")];
-    keys.extend(folds.then(|| col("fold")));
-    let own = [keys.clone(), vec![col(metric).alias("baseline")]].concat();
-    let baseline = chosen.clone().filter(col("arm").eq(lit(baseline))).select(own);
-    chosen
-        .join(baseline, keys.clone(), keys, JoinArgs::new(JoinType::Inner))
-        .with_column((col(metric) - col("baseline")).alias("difference"))
-        .group_by_stable([col("facet"), col("arm")])
-        .agg(estimate("difference", col("difference")))
 }
 
 /// An aggregated frame: its numbers, by the keys of their row.
@@ -258,17 +281,22 @@ fn arms_in_order(rows: &[Row]) -> Vec<(&BTreeMap<String, Value>, &String)> {
     facets.into_iter().flat_map(|(facet, arms)| arms.into_iter().map(move |arm| (facet, arm))).collect()
 }
 
-fn configurations(rows: &[Row], arms: &[ArmSummary], groups: &Groups, context: &Context) -> Vec<Configuration> {
+fn configurations(
+    rows: &[Row],
+    arms: &[(&BTreeMap<String, Value>, &String)],
+    groups: &Groups,
+    context: &Context,
+) -> Vec<Configuration> {
     let differing = parameters::differing(rows);
-    let mut seen: HashMap<(String, String), Vec<Configuration>> = HashMap::new();
+    let mut found: HashMap<(String, String), Vec<Configuration>> = HashMap::new();
+    let mut seen = HashSet::new();
     for row in rows {
         let label = text::facet(&row.facet);
-        let key = [label.as_str(), &row.arm, &row.configuration];
-        let of_arm = seen.entry((row.arm.clone(), label.clone())).or_default();
-        if of_arm.iter().any(|known| known.configuration == row.configuration) {
+        if !seen.insert((label.clone(), &row.arm, &row.configuration)) {
             continue;
         }
-        of_arm.push(Configuration {
+        let key = [label.as_str(), &row.arm, &row.configuration];
+        let configuration = Configuration {
             arm: row.arm.clone(),
             facet: row.facet.clone(),
             configuration: row.configuration.clone(),
@@ -276,19 +304,20 @@ fn configurations(rows: &[Row], arms: &[ArmSummary], groups: &Groups, context: &
             selected: groups.count(&key, "selected") == 1,
             trials: groups.counts(&key),
             estimate: groups.estimate(&key, "metric"),
-        });
+        };
+        found.entry((row.arm.clone(), label)).or_default().push(configuration);
     }
     let worth = |configuration: &Configuration| match (configuration.estimate, context.goal) {
         (Some(estimate), Goal::Maximize) => estimate.mean,
         (Some(estimate), Goal::Minimize) => -estimate.mean,
         (None, _) => f64::NEG_INFINITY,
     };
-    let of_arm = |arm: &ArmSummary| {
-        let mut found = seen.remove(&(arm.arm.clone(), text::facet(&arm.facet))).unwrap_or_default();
+    let mut of_arm = |(facet, arm): &(&BTreeMap<String, Value>, &String)| {
+        let mut found = found.remove(&((*arm).clone(), text::facet(facet))).unwrap_or_default();
         found.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
         found
     };
-    arms.iter().flat_map(of_arm).collect()
+    arms.iter().flat_map(&mut of_arm).collect()
 }
 
 /// Facet values in order, each with its arms.

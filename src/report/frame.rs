@@ -1,12 +1,12 @@
-//! Trials as a Polars frame, and as the files `trials.csv` and `trials.parquet`.
+//! Trials as a Polars frame.
 //!
 //! Columns: `arm`, `facet.<axis>`, `params.<name>` of the parameters that differ, `fold` in cross-validation, `seed`, `trial`, `configuration`,
 //! `status`, `selected`, the metrics (`val/accuracy`), `cost.<what>`, `error`, and last the parameters that do not differ.
 
-use std::{collections::BTreeSet, fs::File, path::Path};
+use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
-use polars::prelude::{Column, CsvWriter, DataFrame, ParquetWriter, SerWriter};
+use anyhow::Result;
+use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter};
 use serde_json::Value;
 
 use super::{
@@ -76,24 +76,6 @@ fn values<'a>(name: &str, cells: impl Iterator<Item = Option<&'a Value>>) -> Col
     } else {
         Column::new(name, cells.iter().map(|cell| cell.map(text::value)).collect::<Vec<_>>())
     }
-}
-
-/// `trials.csv` and `trials.parquet`.
-pub fn write(rows: &[Row], dir: &Path) -> Result<()> {
-    let mut frame = trials(rows)?;
-    for name in ["trials.csv", "trials.parquet"] {
-        let path = dir.join(name);
-        let mut write = || -> Result<()> {
-            let file = File::create(&path)?;
-            match name {
-                "trials.csv" => CsvWriter::new(file).finish(&mut frame)?,
-                _ => ParquetWriter::new(file).finish(&mut frame).map(drop)?,
-            }
-            Ok(())
-        };
-        write().with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// The frame as CSV text.

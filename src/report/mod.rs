@@ -1,32 +1,70 @@
-//! Rows in, one comparison out: what each arm reaches with the configuration that validation chose, how far it is from the
-//! baseline and how sure that is, and what it costs. Knows nothing of the plan, the engine or the store.
+//! A study in, one comparison out: what each arm reaches with the configuration that validation chose, how far arms are apart
+//! and how sure that is, what it costs, and what else the data holds. Knows nothing of the plan and the engine.
 //!
-//! `frame` makes rows a Polars frame, `compare` reduces that to a [`Summary`], and `markdown`, `terminal` and `results` say
-//! it: a page, a few lines, a row a trial. Together with `artifact::predictions` the only user of Polars.
+//! `load` reads a [`Study`] from the store: rows, a [`Context`] and [`Evidence`]. From there on everything is pure: `pairs`
+//! compares arms by `statistics`, `verdict` says it, `findings` looks further, and `compare` reduces it all to a [`Summary`].
+//! `page` says that in sections, which `document` and `html` write as `report.md` and `report.html`; `terminal` and `results`
+//! print, `tables` leaves files to compute with. Together with `artifact::predictions` the only user of Polars.
 
 mod compare;
+mod curves;
+mod document;
+mod evidence;
+mod figures;
+mod findings;
 mod frame;
-mod markdown;
+mod html;
+mod join;
+mod load;
+mod looks;
+mod outlook;
+mod page;
+mod pairs;
 mod parameters;
+mod pictures;
+mod records;
 mod results;
 mod statistics;
+mod tables;
 mod terminal;
 mod text;
 mod verdict;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::spec::Folds;
+use crate::{spec::Folds, store::runs::TrialRecord};
 
-pub use compare::summarize;
+pub use compare::{differing, summarize};
+pub use evidence::{Computed, Evidence};
+pub use findings::Findings;
+pub use join::{against, side_by_side};
+pub use load::{Seal, load, load_trial, metric, rows};
+pub use looks::Looks;
+pub use outlook::Outlook;
+pub use pairs::{Basis, Comparison, Difference};
+pub use records::{Imported, read as records};
 pub use results::{Format, table};
-pub use statistics::{Difference, Estimate};
-pub use terminal::terminal;
+pub use statistics::{Estimate, Ranks};
+pub use terminal::{Screen, terminal};
 pub use verdict::Verdict;
+
+/// All that a report is made from.
+#[derive(Debug, Clone)]
+pub struct Study {
+    pub context: Context,
+    /// In the order of the YAML's arms.
+    pub rows: Vec<Row>,
+    pub evidence: Evidence,
+    /// The same trials as the store keeps them, to be written down as records; empty where several runs are joined.
+    pub records: Vec<TrialRecord>,
+}
 
 /// One trial as the store knows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -120,9 +158,28 @@ pub struct Context {
     pub notices: Vec<String>,
     pub wall_seconds: f64,
     /// How often the test split was looked at, over all experiments.
-    pub looks: u64,
+    pub looks: Looks,
     /// Images in the test split.
     pub test_images: u64,
+    /// Why test scores are withheld.
+    pub sealed: Option<String>,
+    pub provenance: Provenance,
+}
+
+/// Where the figures come from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Provenance {
+    pub command: String,
+    /// The YAMLs as they were run: (path, text).
+    pub sources: Vec<(String, String)>,
+    /// What differed from the commit.
+    pub diff: Option<String>,
+    pub thawline: String,
+    pub libtorch: Option<String>,
+    /// Class of processor.
+    pub device: Option<String>,
+    /// Digests of the test splits.
+    pub test_splits: Vec<String>,
 }
 
 /// The comparison: everything that the page and the terminal say.
@@ -143,16 +200,34 @@ pub struct Summary {
     pub trials: Counts,
     /// Every arm in every facet value, by facet value, in the order in which they first occur.
     pub arms: Vec<ArmSummary>,
+    /// Every pair of arms, by facet value.
+    pub comparisons: Vec<Comparison>,
+    /// Of joined experiments: the arms that all of them have, by rank.
+    pub ranks: Option<ArmRanks>,
+    pub findings: Findings,
     /// Every configuration that was tried, in the order of `arms`, within an arm the best on validation first.
     pub configurations: Vec<Configuration>,
     pub failed: Vec<Failure>,
     pub notices: Vec<String>,
+    /// Why test scores are withheld, where they are.
+    pub sealed: Option<String>,
     /// Wall time of the run.
     pub wall_seconds: f64,
     /// What all finished trials would take computed one by one, sharing nothing.
     pub alone_seconds: f64,
-    pub looks: u64,
+    pub alone_epochs: u64,
+    /// What was really computed, each node once.
+    pub computed: Computed,
+    pub looks: Looks,
     pub test_images: u64,
+}
+
+/// Arms over several experiments, each of which is a data set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArmRanks {
+    pub arms: Vec<String>,
+    #[serde(flatten)]
+    pub ranks: Ranks,
 }
 
 /// Trials by status.
@@ -173,6 +248,8 @@ pub struct ArmSummary {
     pub configuration: Option<String>,
     /// How many configurations were tried.
     pub configurations: u64,
+    /// By [`Summary::metric`], the expected best of 1, 2, ... of them.
+    pub expected_best: Vec<f64>,
     pub trials: Counts,
     /// Every metric of the chosen configuration, over its finished seeds.
     pub metrics: BTreeMap<String, Estimate>,
@@ -224,18 +301,44 @@ pub struct Failure {
     pub error: String,
 }
 
-/// Writes `report.md`, `trials.csv` and `trials.parquet` into `dir`, which is made if need be.
+/// Where the files of a report lie.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub markdown: PathBuf,
+    pub html: PathBuf,
+}
+
+/// Writes `report.md` with its figures, `report.html`, the tables and the records of trials into `dir`, which is made if need be.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(rows: &[Row], context: &Context, dir: &Path) -> Result<Summary> {
-    let summary = summarize(rows, context)?;
+pub fn write(study: &Study, dir: &Path) -> Result<(Summary, Written)> {
+    let summary = summarize(study)?;
     std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-    let page = dir.join("report.md");
-    std::fs::write(&page, markdown::page(rows, context, &summary)?)
-        .with_context(|| format!("writing {}", page.display()))?;
-    frame::write(rows, dir)?;
-    Ok(summary)
+    let put = |name: &str, text: &str| -> Result<PathBuf> {
+        let path = dir.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    };
+    let sections = page::sections(study, &summary);
+    let figures: Vec<&document::Figure> = sections.iter().flat_map(document::Section::figures).collect();
+    // A figure that is no longer made would stand beside a page that does not mention it.
+    for name in figures::NAMES.iter().filter(|name| !figures.iter().any(|figure| figure.name == **name)) {
+        let stale = dir.join(format!("{name}.svg"));
+        if stale.exists() {
+            std::fs::remove_file(&stale).with_context(|| format!("removing {}", stale.display()))?;
+        }
+    }
+    for figure in figures {
+        put(&format!("{}.svg", figure.name), &figures::file(&figure.svg))?;
+    }
+    let markdown = put("report.md", &page::markdown(study, &sections))?;
+    let html = put("report.html", &html::page(study, &summary, &sections))?;
+    tables::write(study, dir)?;
+    if !study.records.is_empty() {
+        records::write(&study.records, &study.context, dir)?;
+    }
+    Ok((summary, Written { markdown, html }))
 }
 
 #[cfg(test)]

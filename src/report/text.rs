@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, ContentArrangement};
 use serde_json::Value;
 
-use super::Estimate;
+use super::{Estimate, document::escape_html};
 
 /// A comfy-table preset: a line under the header and no other.
 const UNDERLINED_HEADER: &str = "     ──            ";
@@ -21,6 +21,11 @@ pub fn value(value: &Value) -> String {
 /// `fraction = 0.1, size = 128`; empty without facets.
 pub fn facet(facet: &BTreeMap<String, Value>) -> String {
     facet.iter().map(|(axis, v)| format!("{axis} = {}", value(v))).collect::<Vec<_>>().join(", ")
+}
+
+/// A name that people chose, marked as such: `` `fine_tuning` ``.
+pub fn name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "'"))
 }
 
 /// `test/accuracy` is spoken `test accuracy`.
@@ -42,6 +47,16 @@ pub fn estimate(estimate: &Estimate) -> String {
         Some(std) => format!("{} ± {}", metric(estimate.mean), metric(std)),
         None => metric(estimate.mean),
     }
+}
+
+/// `0.8710 ± 0.0042 (3)`: with the number of repeats.
+pub fn counted(of: &Estimate) -> String {
+    format!("{} ({})", estimate(of), of.n)
+}
+
+/// A probability: `0.0120`, `< 0.0001`.
+pub fn p(value: f64) -> String {
+    if value < 1e-4 { "< 0.0001".to_owned() } else { format!("{value:.4}") }
 }
 
 /// `+0.0510 to +0.1050`.
@@ -124,6 +139,31 @@ impl Table {
         out
     }
 
+    /// An element that scrolls by itself where it is wider than the page.
+    pub fn html(&self) -> String {
+        let class = |column: usize| if self.is_numeric(column) { " class=\"number\"" } else { "" };
+        let cell = |tag: &str, scope: &str, column: usize, text: &String| {
+            format!("<{tag}{scope}{}>{}</{tag}>", class(column), escape_html(text))
+        };
+        let head: Vec<String> =
+            self.header.iter().enumerate().map(|(c, text)| cell("th", " scope=\"col\"", c, text)).collect();
+        let row = |cells: &Vec<String>| {
+            let cells: Vec<String> = cells.iter().enumerate().map(|(c, text)| cell("td", "", c, text)).collect();
+            format!("<tr>{}</tr>\n", cells.concat())
+        };
+        let rows: Vec<String> = self.rows.iter().map(row).collect();
+        format!(
+            "<div class=\"scroll\"><table><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>\n",
+            head.concat(),
+            rows.concat()
+        )
+    }
+
+    /// Of [`Table::plain`], in columns.
+    pub fn width(&self) -> usize {
+        self.plain().lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
     /// For a terminal; as wide as its cells.
     pub fn plain(&self) -> String {
         let mut table = comfy_table::Table::new();
@@ -136,7 +176,15 @@ impl Table {
     }
 }
 
-/// A cell must neither end its column nor its line.
-pub fn escape(cell: &str) -> String {
-    cell.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ")
+/// A cell must neither end its column nor its line, nor be anything but text.
+fn escape(cell: &str) -> String {
+    let mut out = String::with_capacity(cell.len());
+    for c in cell.chars() {
+        match c {
+            '\n' | '\r' => out.push(' '),
+            '\\' | '|' | '<' | '`' | '*' | '[' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -71,7 +71,7 @@ pub(super) type Override = (String, Value, Arc<Source>);
 pub struct ReportSpec {
     /// The arm that the others are compared with.
     pub baseline: Option<String>,
-    /// Differences smaller than this do not matter in practice.
+    /// Differences smaller than this do not matter in practice. In the metric's unit: 0.005 is half a point of accuracy.
     #[schemars(range(min = 0.0))]
     pub margin: Option<f64>,
     /// Arms are scored on the same test images, so that differences are taken image by image.
@@ -270,6 +270,7 @@ impl File {
             let fault = Fault::value(&at("report.baseline"), format!("there is no arm {}", quote(baseline)));
             faults.push(fault.suggest(baseline, arms.iter().map(|arm| arm.name.as_str())));
         }
+        faults.extend(report.margin.and_then(|margin| implausible(margin, &metric)));
         faults.into_iter().for_each(|fault| problems.add(source, fault));
         let fixed = |facet: &Facet| overrides.iter().any(|(key, ..)| *key == facet.axis.name);
         let experiment = Experiment {
@@ -327,6 +328,18 @@ impl File {
             }
         }
     }
+}
+
+/// Of a metric from 0 to 1, more than this is surely meant in points.
+const LARGEST_MARGIN: f64 = 0.25;
+
+fn implausible(margin: f64, metric: &Metric) -> Option<Fault> {
+    if !metric.is_share() || margin <= LARGEST_MARGIN {
+        return None;
+    }
+    let message = format!("a margin of {margin} would call {} points of {} equal", 100.0 * margin, metric.name);
+    let help = "the margin is in the metric's unit, from 0 to 1: half a point is 0.005";
+    Some(Fault::value(&at("report.margin"), message).help(help))
 }
 
 /// Removes the faulty node; of a list, the list.

@@ -44,6 +44,11 @@ impl fmt::Display for Metric {
 }
 
 impl Metric {
+    /// Whether it is a part of 1.
+    pub fn is_share(&self) -> bool {
+        self.name != "log_loss"
+    }
+
     /// Reads `[stage.]split/name`. The goal, where none is given, is the one that makes sense for the metric.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 
-pub use nodes::NodeRecord;
+pub use nodes::{NodeBrief, NodeRecord};
 pub use objects::Objects;
 
 /// An open store.

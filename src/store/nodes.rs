@@ -1,6 +1,6 @@
 //! Finished nodes by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use rusqlite::{OptionalExtension, Row, params};
@@ -22,6 +22,17 @@ pub struct NodeRecord {
     pub bytes: u64,
     pub outcome: Outcome,
     pub usage: Usage,
+}
+
+/// What reports ask of many nodes at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeBrief {
+    pub kind: String,
+    /// Of the artifact, which may have been evicted.
+    pub digest: String,
+    /// Wall seconds.
+    pub seconds: f64,
+    pub epochs: u64,
 }
 
 const COLUMNS: &str = "key, kind, label, inputs, digest, bytes, outcome, wall, cpu, memory, threads";
@@ -183,5 +194,30 @@ impl Store {
             curve.entry(epoch).or_default().insert(metric, value);
         }
         Ok(curve)
+    }
+
+    /// Every finished node by key, with a little of each: one pass over the table.
+    pub fn nodes_in_brief(&self) -> Result<HashMap<String, NodeBrief>> {
+        let mut query = self.db.prepare_cached("SELECT key, kind, digest, wall, outcome ->> '$.epochs' FROM nodes")?;
+        let brief = |row: &Row| {
+            let epochs: Option<i64> = row.get(4)?;
+            let (kind, digest, seconds) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok((row.get(0)?, NodeBrief { kind, digest, seconds, epochs: epochs.unwrap_or(0) as u64 }))
+        };
+        let rows = query.query_map([], brief)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Every recorded value of every curve, ordered by (key, epoch, metric).
+    pub fn for_each_epoch(&self, mut take: impl FnMut(&str, u32, &str, f64)) -> Result<()> {
+        let mut query = self.db.prepare_cached(
+            "SELECT key, epoch, metric, value FROM epochs WHERE value IS NOT NULL ORDER BY key, epoch, metric",
+        )?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+            take(text(0)?, row.get(1)?, text(2)?, row.get(3)?);
+        }
+        Ok(())
     }
 }

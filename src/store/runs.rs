@@ -25,6 +25,9 @@ pub struct NewRun {
     pub context: Value,
 }
 
+/// (path, text) of files.
+pub type Texts = Vec<(String, String)>;
+
 /// How far a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -274,12 +277,24 @@ impl Store {
         })
     }
 
-    /// Distinct models that were scored on this test split, over all experiments.
-    pub fn looks(&self, test_digest: &str) -> Result<u64> {
-        Ok(self
-            .db
-            .query_row("SELECT count(*) FROM looks WHERE test_digest = ?1", [test_digest], |row| row.get::<_, i64>(0))?
-            as u64)
+    /// Distinct models that were scored on this test split, over all experiments: (key, experiment, arm).
+    pub fn looks(&self, test_digest: &str) -> Result<Vec<(String, String, String)>> {
+        let mut query =
+            self.db.prepare_cached("SELECT key, experiment, arm FROM looks WHERE test_digest = ?1 ORDER BY key")?;
+        let rows = query.query_map([test_digest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The test split that the model with this key is scored on, if that is on record.
+    pub fn test_split_of(&self, key: &str) -> Result<Option<String>> {
+        let mut query = self.db.prepare_cached("SELECT test_digest FROM looks WHERE key = ?1")?;
+        Ok(query.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    /// What a run was made from: (path, text) of every YAML, and the difference to its commit if the tree was dirty.
+    pub fn run_sources(&self, run: i64) -> Result<(Texts, Option<String>)> {
+        let sql = "SELECT sources, git_diff FROM runs WHERE id = ?1";
+        Ok(self.db.query_row(sql, [run], |row| Ok((json(row, 0)?, row.get(1)?)))?)
     }
 
     pub fn begin_node_run(&mut self, run: i64, key: &str, kind: &str, label: &str) -> Result<i64> {

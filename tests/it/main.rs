@@ -10,7 +10,9 @@ mod interrupt;
 mod kills;
 mod photos;
 mod predict;
+mod report;
 mod results;
+mod scale;
 mod search;
 #[allow(dead_code, reason = "breaking off is for the unit tests of downloads")]
 mod server;

@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("search", &["rng", "spec"]),
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
     ("engine", &["artifact", "backbones", "plan", "protocol", "search", "spec", "stages", "store"]),
-    ("report", &["artifact", "metrics", "spec", "store"]),
+    ("report", &["artifact", "metrics", "rng", "spec", "store"]),
     ("cli", &["artifact", "backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
 ];
 

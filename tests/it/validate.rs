@@ -37,6 +37,8 @@ cycle: TUNING, "  tuned:  { fine_tune: { images: views, backbone: efficientnet_l
     unknown_backbone: FEATURES, "efficientnet_lite0" => "efficientnet_lite9";
     unknown_block: TUNING, "train: [head]" => "train: [blocks.99, head]";
     undeclared_swept_parameter: EXPERIMENT, "head_lr:" => "haed_lr:";
+    margin_in_points: EXPERIMENT, "repeats: { seeds: [0, 1] }" => "repeats: { seeds: [0, 1] }\nreport: { margin: 0.5 }";
+    margin_as_text: EXPERIMENT, "repeats: { seeds: [0, 1] }" => "repeats: { seeds: [0, 1] }\nreport: { margin: 0.5 points }";
     unknown_pipeline: EXPERIMENT, "tuning.yaml" => "tunning.yaml";
     unknown_metric: EXPERIMENT, "repeats:" => "metric: { name: val/acuracy }\nrepeats:";
     test_metric: EXPERIMENT, "repeats:" => "metric: { name: test/accuracy }\nrepeats:";
