@@ -1,7 +1,8 @@
 //! The transforms an `augment` stage applies. In YAML a transform is its bare name or a map of one key; what is serialised is
 //! always the map, with every default filled in, so that a recipe does not depend on how it was written.
 //!
-//! A new transform is one file here, which implements [`Step`], and one line in [`registry!`].
+//! A new transform is one file here, which implements [`Step`], and one line in [`registry!`]; what it does to pixels stands in
+//! [`warp`](super::warp), [`colour`](super::colour) or [`filter`](super::filter), where others can use it too.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,17 +19,44 @@ use super::{
 };
 use crate::{artifact::model::Normalization, rng::Draws};
 
+mod affine;
+mod autocontrast;
+mod brightness;
 mod center_crop;
+mod color_jitter;
+mod contrast;
+mod elastic;
+mod equalize;
+mod gaussian_blur;
+mod gaussian_noise;
+mod grayscale;
 mod horizontal_flip;
+mod hue;
+mod invert;
+mod jpeg;
 mod normalize;
+mod parameter;
+mod perspective;
+mod posterize;
+mod random_crop;
+mod random_erasing;
 mod random_resized_crop;
 mod resize;
+mod rotate;
+mod saturation;
+mod sharpness;
+mod shear;
+mod solarize;
+mod translate;
+mod vertical_flip;
+mod zoom;
 
 pub use center_crop::CenterCrop;
 pub use horizontal_flip::HorizontalFlip;
 pub use normalize::Normalize;
 pub use random_resized_crop::RandomResizedCrop;
 pub use resize::{Resize, Size};
+use parameter::{Parameters, ShortForm};
 
 /// What every transform can do.
 trait Step {
@@ -38,6 +66,19 @@ trait Step {
         Self: Sized,
     {
         None
+    }
+
+    /// The parameter that may be written alone, without its name.
+    fn short() -> Option<ShortForm>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// What is wrong between or with the parameters, in words.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
     }
 
     /// Whether its result depends on draws.
@@ -51,18 +92,19 @@ trait Step {
 
 /// Expands to everything that must list all transforms once.
 macro_rules! registry {
-    ($($name:literal: $variant:ident;)*) => {
+    ($($module:ident: $variant:ident;)*) => {
         /// One step from a decoded image to a prepared one.
         #[derive(Debug, Clone, PartialEq, Serialize)]
-        pub enum Transform { $(#[serde(rename = $name)] $variant($variant)),* }
+        #[serde(rename_all = "snake_case")]
+        pub enum Transform { $($variant($module::$variant)),* }
 
         impl Transform {
             /// Every name, in the order it is listed to people.
-            pub const NAMES: &[&str] = &[$($name),*];
+            pub const NAMES: &[&str] = &[$(stringify!($module)),*];
 
             /// What people call it.
             pub fn name(&self) -> &'static str {
-                match self { $(Transform::$variant(_) => $name),* }
+                match self { $(Transform::$variant(_) => stringify!($module)),* }
             }
 
             fn step(&self) -> &dyn Step {
@@ -71,31 +113,56 @@ macro_rules! registry {
 
             fn alone(name: &str) -> Option<Transform> {
                 match name {
-                    $($name => $variant::alone().map(Transform::$variant),)*
+                    $(stringify!($module) => $module::$variant::alone().map(Transform::$variant),)*
                     _ => None,
                 }
             }
 
             fn with_parameters<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Transform, A::Error> {
                 match name {
-                    $($name => map.next_value().map(Transform::$variant),)*
+                    $(stringify!($module) => map.next_value::<Parameters<_>>().map(|p| Transform::$variant(p.0)),)*
                     _ => Err(A::Error::unknown_variant(name, Transform::NAMES)),
                 }
             }
 
             fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-                vec![$(($name, generator.subschema_for::<$variant>())),*]
+                vec![$((stringify!($module), parameter::schema::<$module::$variant>(generator))),*]
             }
         }
     };
 }
 
 registry! {
-    "resize": Resize;
-    "center_crop": CenterCrop;
-    "random_resized_crop": RandomResizedCrop;
-    "horizontal_flip": HorizontalFlip;
-    "normalize": Normalize;
+    resize: Resize;
+    center_crop: CenterCrop;
+    random_resized_crop: RandomResizedCrop;
+    random_crop: RandomCrop;
+    horizontal_flip: HorizontalFlip;
+    vertical_flip: VerticalFlip;
+    rotate: Rotate;
+    translate: Translate;
+    shear: Shear;
+    zoom: Zoom;
+    affine: Affine;
+    perspective: Perspective;
+    elastic: Elastic;
+    brightness: Brightness;
+    contrast: Contrast;
+    saturation: Saturation;
+    hue: Hue;
+    color_jitter: ColorJitter;
+    grayscale: Grayscale;
+    invert: Invert;
+    equalize: Equalize;
+    autocontrast: Autocontrast;
+    posterize: Posterize;
+    solarize: Solarize;
+    sharpness: Sharpness;
+    gaussian_blur: GaussianBlur;
+    gaussian_noise: GaussianNoise;
+    jpeg: Jpeg;
+    random_erasing: RandomErasing;
+    normalize: Normalize;
 }
 
 impl Transform {
