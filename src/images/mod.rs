@@ -1,6 +1,7 @@
 //! From files to prepared pixels: [`decode`], [`resize`], [`transforms`] and what they are made of. No tch; who calls decides on the threads.
 
 pub mod colour;
+pub mod conditions;
 pub mod decode;
 pub mod filter;
 pub mod jpeg;

@@ -122,7 +122,7 @@ impl Lowering<'_> {
         let params = self.augment(name)?.clone();
         let training = view.is_some() && !params.train.is_empty();
         let listed = if training { &params.train } else { &params.eval };
-        let transforms: Vec<Transform> = listed.iter().filter(|t| t.normalization().is_none()).cloned().collect();
+        let transforms: Vec<Transform> = listed.iter().filter(|t| t.changes_pixels()).cloned().collect();
         let draws = transforms.iter().any(Transform::draws);
         let work = augment::Work {
             split,

@@ -20,10 +20,13 @@ use super::{
 use crate::{artifact::model::Normalization, rng::Draws};
 
 mod affine;
+mod augmix;
+mod auto_augment;
 mod autocontrast;
 mod brightness;
 mod center_crop;
 mod color_jitter;
+mod condition;
 mod contrast;
 mod elastic;
 mod equalize;
@@ -34,10 +37,13 @@ mod horizontal_flip;
 mod hue;
 mod invert;
 mod jpeg;
+mod keras_image_data_generator;
 mod normalize;
 mod parameter;
 mod perspective;
+mod policy;
 mod posterize;
+mod rand_augment;
 mod random_crop;
 mod random_erasing;
 mod random_resized_crop;
@@ -48,10 +54,12 @@ mod sharpness;
 mod shear;
 mod solarize;
 mod translate;
+mod trivial_augment_wide;
 mod vertical_flip;
 mod zoom;
 
 pub use center_crop::CenterCrop;
+pub use condition::Condition;
 pub use horizontal_flip::HorizontalFlip;
 pub use normalize::Normalize;
 pub use random_resized_crop::RandomResizedCrop;
@@ -162,17 +170,29 @@ registry! {
     gaussian_noise: GaussianNoise;
     jpeg: Jpeg;
     random_erasing: RandomErasing;
+    rand_augment: RandAugment;
+    trivial_augment_wide: TrivialAugmentWide;
+    auto_augment: AutoAugment;
+    augmix: Augmix;
+    condition: Condition;
+    keras_image_data_generator: KerasImageDataGenerator;
     normalize: Normalize;
 }
 
 impl Transform {
-    /// `Some` for `normalize`: the given constants, or `None` inside for the backbone's own.
+    /// `Some` for `normalize`: the given constants, or `None` inside for the backbone's own. Also for what rescales.
     pub fn normalization(&self) -> Option<Option<Normalization>> {
         match self {
             Transform::Normalize(Normalize::Backbone) => Some(None),
             Transform::Normalize(Normalize::Given(constants)) => Some(Some(*constants)),
+            Transform::KerasImageDataGenerator(generator) => generator.normalization().map(Some),
             _ => None,
         }
+    }
+
+    /// Whether it changes pixels: all but `normalize`.
+    pub fn changes_pixels(&self) -> bool {
+        !matches!(self, Transform::Normalize(_))
     }
 
     /// Whether its result depends on draws.
@@ -187,7 +207,7 @@ impl Transform {
 /// In words, for the person who wrote the list.
 pub fn check_order(transforms: &[Transform]) -> Result<(), String> {
     let before_last = transforms.len().saturating_sub(1);
-    match transforms[..before_last].iter().position(|t| t.normalization().is_some()) {
+    match transforms[..before_last].iter().position(|t| !t.changes_pixels()) {
         Some(at) => Err(format!("`normalize` must be the last transform; `{}` follows it", transforms[at + 1].name())),
         None => Ok(()),
     }
@@ -221,8 +241,7 @@ pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>
             0 => Cow::Borrowed(name),
             earlier => Cow::Owned(format!("{name} {}", earlier + 1)),
         };
-        let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), &purpose);
-        image = transform.step().apply(image, size, &mut draws).with_context(|| format!("`{name}`"))?;
+        image = step(transform, image, size, key, &purpose)?;
     }
     ensure!(
         image.width == size && image.height == size,
@@ -232,6 +251,12 @@ pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>
         image.height
     );
     Ok(image)
+}
+
+/// One transform, drawing from the stream of that purpose.
+fn step(transform: &Transform, image: Rgb, size: u32, key: DrawKey<'_>, purpose: &str) -> Result<Rgb> {
+    let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), purpose);
+    transform.step().apply(image, size, &mut draws).with_context(|| format!("`{}`", transform.name()))
 }
 
 impl<'de> Deserialize<'de> for Transform {
@@ -293,5 +318,7 @@ impl JsonSchema for Transform {
     }
 }
 
+#[cfg(test)]
+pub(super) mod reference_tests;
 #[cfg(test)]
 mod tests;
