@@ -127,6 +127,30 @@ pub struct PredictRequest {
     pub images: Vec<PathBuf>,
 }
 
+/// `thawline preview`: rows of a contact sheet, without a store. One request on the worker's standard input, one answer back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewRequest {
+    /// The dataset stage's `Work`.
+    pub dataset: serde_json::Value,
+    /// The dataset's files by role.
+    pub sources: BTreeMap<String, PathBuf>,
+    /// The augment stage's `Work`s: a column each.
+    pub columns: Vec<serde_json::Value>,
+    /// Most images, a row each.
+    pub images: usize,
+    /// Where the sheet is written, as PNG.
+    pub sheet: PathBuf,
+}
+
+/// The answer to a [`PreviewRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewAnswer {
+    /// The image of each row, relative to the dataset's root.
+    Rows(Vec<String>),
+    Error(String),
+}
+
 /// The answer to a [`PredictRequest`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -176,12 +176,18 @@ mod tests {
         };
         for shape in [0.3, 1.0, 4.5] {
             let (mean, variance) = moments(&mut || draws.gamma(shape));
-            assert!((mean / shape - 1.0).abs() < 0.03 && (variance / shape - 1.0).abs() < 0.06, "{shape} {mean} {variance}");
+            assert!(
+                (mean / shape - 1.0).abs() < 0.03 && (variance / shape - 1.0).abs() < 0.06,
+                "{shape} {mean} {variance}"
+            );
         }
         for (a, b) in [(0.2, 0.2), (1.0, 1.0), (2.0, 5.0)] {
             let (mean, variance) = moments(&mut || draws.beta(a, b));
             let expected = (a / (a + b), a * b / ((a + b).powi(2) * (a + b + 1.0)));
-            assert!((mean - expected.0).abs() < 0.01 && (variance / expected.1 - 1.0).abs() < 0.04, "{mean} {variance}");
+            assert!(
+                (mean - expected.0).abs() < 0.01 && (variance / expected.1 - 1.0).abs() < 0.04,
+                "{mean} {variance}"
+            );
         }
         for rate in [0.2, 3.0, 60.0] {
             let (mean, variance) = moments(&mut || draws.poisson(rate) as f64);

@@ -6,6 +6,7 @@ pub mod features;
 pub mod model;
 pub mod predictions;
 pub mod scores;
+pub mod targets;
 pub mod views;
 
 pub use dataset::{Dataset, Image, Split};
@@ -13,4 +14,5 @@ pub use features::Features;
 pub use model::Model;
 pub use predictions::Predictions;
 pub use scores::Scores;
+pub use targets::SoftTargets;
 pub use views::Views;

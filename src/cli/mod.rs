@@ -9,6 +9,7 @@ mod models;
 mod output;
 mod plan;
 mod predict;
+mod preview;
 mod progress;
 mod project;
 mod report;
@@ -62,6 +63,8 @@ enum Verb {
     Results(results::Arguments),
     /// Classify images with a published network, to see that weights load right.
     Predict(predict::Arguments),
+    /// Draw what an augment stage makes of some training images, as a contact sheet.
+    Preview(preview::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
 }
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
         Verb::Report(arguments) => report::run(&common, &arguments),
         Verb::Results(arguments) => results::run(&common, &arguments),
         Verb::Predict(arguments) => predict::run(&common, &arguments),
+        Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
     };
     match outcome {

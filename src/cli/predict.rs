@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Common, Outcome, TextOrJson, output, project, usage};
 use crate::{
@@ -48,7 +49,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         return Err(usage(anyhow!("no such image: {}", missing.join(", "))));
     }
     let request = PredictRequest { backbone: arguments.backbone.clone(), weights, images: arguments.images.clone() };
-    let predictions = ask(&request)?;
+    let predictions = match ask("predict", &request)? {
+        PredictAnswer::Predictions(list) => list,
+        PredictAnswer::Error(error) => return Err(anyhow!(error).into()),
+    };
     match arguments.format {
         TextOrJson::Json => output::json(&predictions)?,
         TextOrJson::Text => predictions.iter().for_each(|p| output::print(&lines(p))),
@@ -56,11 +60,11 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has a worker answer the request.
-fn ask(request: &PredictRequest) -> Result<Vec<Prediction>> {
+/// Has a worker answer one request of the kind that `argument` names.
+pub(super) fn ask<A: DeserializeOwned>(argument: &str, request: &impl Serialize) -> Result<A> {
     let program = pool::program()?;
     let mut child = Command::new(&program)
-        .arg("predict")
+        .arg(argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -70,10 +74,7 @@ fn ask(request: &PredictRequest) -> Result<Vec<Prediction>> {
     if !output.status.success() {
         bail!("the worker failed: {}", output.status);
     }
-    match serde_json::from_slice(&output.stdout).context("reading the worker's answer")? {
-        PredictAnswer::Predictions(list) => Ok(list),
-        PredictAnswer::Error(error) => bail!(error),
-    }
+    serde_json::from_slice(&output.stdout).context("reading the worker's answer")
 }
 
 fn lines(prediction: &Prediction) -> String {

@@ -109,9 +109,7 @@ pub fn adjust_sharpness(image: &Rgb, factor: f64) -> Rgb {
     }
     for y in 1..height - 1 {
         for at in y * stride + 3..(y + 1) * stride - 3 {
-            let row = |at: usize| {
-                [at - 3, at, at + 3].iter().map(|&at| u32::from(image.pixels[at])).sum::<u32>()
-            };
+            let row = |at: usize| [at - 3, at, at + 3].iter().map(|&at| u32::from(image.pixels[at])).sum::<u32>();
             let value = f32::from(image.pixels[at]);
             let sum = row(at - stride) + row(at) + row(at + stride) + 4 * u32::from(image.pixels[at]);
             let smooth = (sum as f32 / 13.0).round_ties_even();

@@ -1,7 +1,7 @@
 //! Images as JPEG and back.
 
 use anyhow::{Context, Result};
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
 use super::{Rgb, decode::decode};
 
@@ -11,11 +11,13 @@ use super::{Rgb, decode::decode};
 /// # Errors
 /// When a side is over 65,535 pixels, the most that JPEG knows.
 pub fn recompress(image: &Rgb, quality: u8) -> Result<Rgb> {
-    let side = |side: u32| u16::try_from(side).with_context(|| format!("a JPEG has at most 65535 pixels a side, not {side}"));
+    let side =
+        |side: u32| u16::try_from(side).with_context(|| format!("a JPEG has at most 65535 pixels a side, not {side}"));
     let (width, height) = (side(image.width)?, side(image.height)?);
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     encoder.encode(&image.pixels, width, height, ColorType::Rgb).context("encoding as JPEG")?;
     decode(&bytes)
 }

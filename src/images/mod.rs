@@ -6,6 +6,7 @@ pub mod decode;
 pub mod filter;
 pub mod jpeg;
 pub mod resize;
+pub mod sheet;
 pub mod transforms;
 pub mod warp;
 

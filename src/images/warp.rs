@@ -232,8 +232,7 @@ impl Sampler<'_> {
         let (mut sum, mut weight) = ([0f32; 3], 0f32);
         for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
             let share = (if dx == 1 { fx } else { 1.0 - fx }) * (if dy == 1 { fy } else { 1.0 - fy });
-            let (Some(x), Some(y)) =
-                (inside(x0 as i64 + dx, w, self.border), inside(y0 as i64 + dy, h, self.border))
+            let (Some(x), Some(y)) = (inside(x0 as i64 + dx, w, self.border), inside(y0 as i64 + dy, h, self.border))
             else {
                 continue;
             };
@@ -310,13 +309,7 @@ impl Affine {
 
 /// The projection that moves the four corners `from` to `to`, as where output pixels are read; torchvision's `perspective`.
 /// `None` when three corners lie on a line.
-pub fn perspective(
-    image: &Rgb,
-    from: [[f64; 2]; 4],
-    to: [[f64; 2]; 4],
-    fill: Fill,
-    sampling: Sampling,
-) -> Option<Rgb> {
+pub fn perspective(image: &Rgb, from: [[f64; 2]; 4], to: [[f64; 2]; 4], fill: Fill, sampling: Sampling) -> Option<Rgb> {
     // The eight coefficients solve, for each pair of corners, x' (gx + hy + 1) = ax + by + c and the same for y'.
     let mut rows = [[0.0; 9]; 8];
     for (i, ([x, y], [u, v])) in to.into_iter().zip(from).enumerate() {

@@ -1,6 +1,6 @@
 //! `report.md`: the comparison as a page that reads well on GitHub.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use anyhow::Result;
 
@@ -8,6 +8,7 @@ use super::{
     ArmSummary, Context, MeanCost, Row, Summary,
     compare::{by_facet, on_test, side_by_side},
     parameters, results,
+    statistics::Estimate,
     text::{self, NONE, Table, escape, plural, spoken},
     verdict,
 };
@@ -25,6 +26,7 @@ pub fn page(rows: &[Row], context: &Context, summary: &Summary) -> Result<String
     out += &verdicts(context, summary);
     out += &comparisons(summary)?;
     out += &other_metrics(summary);
+    out += &under_conditions(summary);
     out += &configurations(summary);
     out += &trials(rows, summary);
     out += &cost(summary);
@@ -148,6 +150,36 @@ fn other_metrics(summary: &Summary) -> String {
     };
     let table = Table { header, rows: summary.arms.iter().map(row).collect() };
     format!("### Other metrics on {split}\n\n{}\n", table.compact().markdown())
+}
+
+/// The accuracy of every arm under each condition of `evaluate: { conditions }`, from severity 1 to 5.
+fn under_conditions(summary: &Summary) -> String {
+    let mut rows = Vec::new();
+    for arm in &summary.arms {
+        let mut conditions: BTreeMap<&str, [Option<&Estimate>; 5]> = BTreeMap::new();
+        for (name, estimate) in &arm.metrics {
+            let Some((condition, severity)) = name.split_once("/condition/").and_then(|(_, rest)| rest.split_once('/'))
+            else {
+                continue;
+            };
+            let cells = conditions.entry(condition).or_default();
+            let index = severity.parse::<usize>().ok().and_then(|severity| severity.checked_sub(1));
+            if let Some(cell) = index.and_then(|index| cells.get_mut(index)) {
+                *cell = Some(estimate);
+            }
+        }
+        for (condition, estimates) in conditions {
+            let mut cells = vec![arm.arm.clone(), text::facet(&arm.facet), spoken(condition)];
+            cells.extend(estimates.map(|estimate| estimate.map_or(NONE.to_owned(), text::estimate)));
+            rows.push(cells);
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = ["arm", "facet", "condition", "1", "2", "3", "4", "5"].map(str::to_owned).to_vec();
+    let table = Table { header, rows };
+    format!("### Accuracy on test under conditions, by severity\n\n{}\n", table.compact().markdown())
 }
 
 fn configurations(summary: &Summary) -> String {

@@ -6,6 +6,7 @@ mod determinism;
 mod interrupt;
 mod kills;
 mod predict;
+mod preview;
 mod results;
 mod structure;
 mod support;

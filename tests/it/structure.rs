@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
     ("engine", &["artifact", "plan", "protocol", "search", "spec", "store"]),
     ("report", &["artifact", "metrics", "spec", "store"]),
-    ("cli", &["backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
+    ("cli", &["artifact", "backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
 ];
 
 /// What the worker may use of thawline: neither the plan nor the engine, and of the store only artifacts.

@@ -112,7 +112,11 @@ pub fn check_fractions(name: &str, fractions: [f64; 2]) -> Result<(), String> {
 }
 
 pub fn check_scale(scale: &Range<AroundOne>) -> Result<(), String> {
-    if scale.low > 0.0 { Ok(()) } else { Err(format!("`scale` is [{}, {}]; it must be above 0", scale.low, scale.high)) }
+    if scale.low > 0.0 {
+        Ok(())
+    } else {
+        Err(format!("`scale` is [{}, {}]; it must be above 0", scale.low, scale.high))
+    }
 }
 
 impl Step for Affine {

@@ -4,9 +4,15 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, policy::{self, ALL, Geometry, Op, STANDARD, Space, Translation}};
+use super::{
+    Step,
+    policy::{self, ALL, Geometry, Op, STANDARD, Space, Translation},
+};
 use crate::{
-    images::{Rgb, warp::{Fill, Sampling}},
+    images::{
+        Rgb,
+        warp::{Fill, Sampling},
+    },
     rng::Draws,
 };
 

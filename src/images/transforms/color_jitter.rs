@@ -4,7 +4,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, parameter::{AroundOne, AroundZero, Range}};
+use super::{
+    Step,
+    parameter::{AroundOne, AroundZero, Range},
+};
 use crate::{
     images::{Rgb, colour},
     rng::Draws,

@@ -4,9 +4,13 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step};
+use super::Step;
 use crate::{
-    images::{Rgb, filter::{Plane, gaussian_kernel, separable}, warp::{Fill, Sampling, warp}},
+    images::{
+        Rgb,
+        filter::{Plane, gaussian_kernel, separable},
+        warp::{Fill, Sampling, warp},
+    },
     rng::Draws,
 };
 
@@ -37,7 +41,8 @@ impl Step for Elastic {
 
     fn check(&self) -> Result<(), String> {
         let sound = (0.0..=10_000.0).contains(&self.alpha) && (0.0..=100.0).contains(&self.sigma);
-        let message = || format!("`alpha` is {} and `sigma` {}; they lie in 0..10000 and 0..100", self.alpha, self.sigma);
+        let message =
+            || format!("`alpha` is {} and `sigma` {}; they lie in 0..10000 and 0..100", self.alpha, self.sigma);
         if sound { Ok(()) } else { Err(message()) }
     }
 
@@ -73,4 +78,25 @@ fn displace(image: &Rgb, shifts: &Plane, fill: Fill, sampling: Sampling) -> Rgb 
         let at = 2 * (y as usize * shifts.width + x as usize);
         (x + f64::from(shifts.values[at]), y + f64::from(shifts.values[at + 1]))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::reference_tests::{difference, expected, parts, stacked},
+        *,
+    };
+
+    /// Shifts as scripts/reference/transforms.py has them.
+    #[test]
+    fn equals_torchvisions_kernel() {
+        let mut shifts = Plane::new(64, 48, 2);
+        for (i, shift) in shifts.values.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let (x, y) = ((i % 64) as f32, (i / 64) as f32);
+            *shift = [3.0 * (y / 5.0).sin(), 2.0 * (x / 4.0).cos()];
+        }
+        let moved = |part: &Rgb| displace(part, &shifts, Fill::default(), Sampling::Bilinear);
+        let (most, mean) = difference(&stacked(&parts().each_ref().map(moved)), &expected("elastic"));
+        assert!(most <= 1, "differs by {most}, mean {mean}");
+    }
 }

@@ -4,7 +4,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, parameter::{Exact, Range, ShortForm}};
+use super::{
+    Step,
+    parameter::{Exact, Range, ShortForm},
+};
 use crate::{
     images::{Rgb, filter},
     rng::Draws,

@@ -5,10 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Step, parameter::Probability};
-use crate::{
-    images::{Rgb},
-    rng::Draws,
-};
+use crate::{images::Rgb, rng::Draws};
 
 /// Adds normal noise to every channel of every pixel, where 1 is full, and clips; as torchvision's `GaussianNoise` on bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -147,7 +147,13 @@ impl Step for KerasImageDataGenerator {
     }
 
     fn draws(&self) -> bool {
-        *self != KerasImageDataGenerator { rescale: self.rescale, fill_mode: self.fill_mode, cval: self.cval, ..Default::default() }
+        *self
+            != KerasImageDataGenerator {
+                rescale: self.rescale,
+                fill_mode: self.fill_mode,
+                cval: self.cval,
+                ..Default::default()
+            }
     }
 
     fn apply(&self, image: Rgb, _size: u32, draws: &mut Draws) -> Result<Rgb> {

@@ -28,6 +28,7 @@ mod center_crop;
 mod color_jitter;
 mod condition;
 mod contrast;
+mod cutmix;
 mod elastic;
 mod equalize;
 mod gaussian_blur;
@@ -38,6 +39,9 @@ mod hue;
 mod invert;
 mod jpeg;
 mod keras_image_data_generator;
+pub mod mixing;
+mod mixup;
+mod mixup_or_cutmix;
 mod normalize;
 mod parameter;
 mod perspective;
@@ -61,10 +65,11 @@ mod zoom;
 pub use center_crop::CenterCrop;
 pub use condition::Condition;
 pub use horizontal_flip::HorizontalFlip;
+use mixing::Mixing;
 pub use normalize::Normalize;
+use parameter::{Parameters, ShortForm};
 pub use random_resized_crop::RandomResizedCrop;
 pub use resize::{Resize, Size};
-use parameter::{Parameters, ShortForm};
 
 /// What every transform can do.
 trait Step {
@@ -92,6 +97,11 @@ trait Step {
     /// Whether its result depends on draws.
     fn draws(&self) -> bool {
         false
+    }
+
+    /// How it mixes two prepared images and their labels, where that is what it does.
+    fn mixing(&self) -> Option<Mixing> {
+        None
     }
 
     /// The transformed image. `size` is the stage's; `draws` is a stream of this (seed, image, view, step) alone.
@@ -176,6 +186,9 @@ registry! {
     augmix: Augmix;
     condition: Condition;
     keras_image_data_generator: KerasImageDataGenerator;
+    mixup: Mixup;
+    cutmix: Cutmix;
+    mixup_or_cutmix: MixupOrCutmix;
     normalize: Normalize;
 }
 
@@ -199,17 +212,42 @@ impl Transform {
     pub fn draws(&self) -> bool {
         self.step().draws()
     }
+
+    /// How it mixes two prepared images and their labels, where that is what it does.
+    pub fn mixing(&self) -> Option<Mixing> {
+        self.step().mixing()
+    }
 }
 
-/// Whether `transforms` can stand in this order: `normalize`, if there, is last.
+/// The transforms of single images, and what mixes two of them afterwards: its stream of draws for an image is that of
+/// [`prepare`], named by the transform.
+pub fn split_mixing(transforms: &[Transform]) -> (&[Transform], Option<(Mixing, &'static str)>) {
+    match transforms.split_last() {
+        Some((last, before)) => match last.mixing() {
+            Some(mixing) => (before, Some((mixing, last.name()))),
+            None => (transforms, None),
+        },
+        None => (transforms, None),
+    }
+}
+
+/// Whether `transforms` can stand in this order: `normalize`, if there, is last, and before it one that mixes images.
 ///
 /// # Errors
 /// In words, for the person who wrote the list.
 pub fn check_order(transforms: &[Transform]) -> Result<(), String> {
     let before_last = transforms.len().saturating_sub(1);
-    match transforms[..before_last].iter().position(|t| !t.changes_pixels()) {
-        Some(at) => Err(format!("`normalize` must be the last transform; `{}` follows it", transforms[at + 1].name())),
-        None => Ok(()),
+    if let Some(at) = transforms[..before_last].iter().position(|t| !t.changes_pixels()) {
+        let follows = transforms[at + 1].name();
+        return Err(format!("`normalize` must be the last transform; `{follows}` follows it"));
+    }
+    match transforms.iter().position(|t| t.mixing().is_some()) {
+        Some(at) if transforms[at + 1..].iter().any(Transform::changes_pixels) => Err(format!(
+            "`{}` mixes prepared images, so only `normalize` may follow; `{}` does",
+            transforms[at].name(),
+            transforms[at + 1].name()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -129,7 +129,9 @@ impl<'de, S: Short> Deserialize<'de> for Range<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Range<S>, D::Error> {
         let [low, high] = match Written::deserialize(deserializer) {
             Ok(Written::One(x)) if x < 0.0 => {
-                return Err(D::Error::custom(format!("a range is [least, most]; a single number is not negative, as {x}")));
+                return Err(D::Error::custom(format!(
+                    "a range is [least, most]; a single number is not negative, as {x}"
+                )));
             }
             Ok(Written::One(x)) => S::ends(x),
             Ok(Written::Ends(ends)) => ends,

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Step, parameter::Probability};
 use crate::{
-    images::{Rgb, warp::{self, Fill, Sampling}},
+    images::{
+        Rgb,
+        warp::{self, Fill, Sampling},
+    },
     rng::Draws,
 };
 
@@ -40,7 +43,11 @@ impl Step for Perspective {
 
     fn check(&self) -> Result<(), String> {
         let scale = self.distortion_scale;
-        if (0.0..=1.0).contains(&scale) { Ok(()) } else { Err(format!("`distortion_scale` is {scale}; it lies in 0..1")) }
+        if (0.0..=1.0).contains(&scale) {
+            Ok(())
+        } else {
+            Err(format!("`distortion_scale` is {scale}; it lies in 0..1"))
+        }
     }
 
     fn draws(&self) -> bool {
@@ -68,5 +75,23 @@ impl Perspective {
             [if x == 0.0 { dx } else { x - dx }, if y == 0.0 { dy } else { y - dy }]
         });
         (from, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::reference_tests::{difference, expected, parts, stacked},
+        *,
+    };
+
+    /// Corners as scripts/reference/transforms.py has them.
+    #[test]
+    fn equals_torchvisions_kernel() {
+        let from = [[0.0, 0.0], [63.0, 0.0], [63.0, 47.0], [0.0, 47.0]];
+        let to = [[5.0, 7.0], [58.0, 3.0], [60.0, 40.0], [9.0, 44.0]];
+        let moved = |part: &Rgb| warp::perspective(part, from, to, Fill::Constant([50; 3]), Sampling::Bilinear).unwrap();
+        let (most, mean) = difference(&stacked(&parts().each_ref().map(moved)), &expected("perspective"));
+        assert!(most <= 1, "differs by {most}, mean {mean}");
     }
 }

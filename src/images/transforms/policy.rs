@@ -31,14 +31,26 @@ pub enum Op {
 }
 
 use Op::{
-    AutoContrast, Brightness, Color, Contrast, Equalize, Identity, Invert, Posterize, Rotate, Sharpness, ShearX, ShearY,
-    Solarize, TranslateX, TranslateY,
+    AutoContrast, Brightness, Color, Contrast, Equalize, Identity, Invert, Posterize, Rotate, Sharpness, ShearX,
+    ShearY, Solarize, TranslateX, TranslateY,
 };
 
 /// What RandAugment and TrivialAugment draw from.
 pub const ALL: [Op; 14] = [
-    Identity, ShearX, ShearY, TranslateX, TranslateY, Rotate, Brightness, Color, Contrast, Sharpness, Posterize, Solarize,
-    AutoContrast, Equalize,
+    Identity,
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+    Rotate,
+    Brightness,
+    Color,
+    Contrast,
+    Sharpness,
+    Posterize,
+    Solarize,
+    AutoContrast,
+    Equalize,
 ];
 
 /// How far operations go at the greatest magnitude.
@@ -60,13 +72,8 @@ pub enum Translation {
 }
 
 /// Of RandAugment and AutoAugment.
-pub const STANDARD: Space = Space {
-    shear: 0.3,
-    translate: Translation::Fraction(150.0 / 331.0),
-    rotate: 30.0,
-    factor: 0.9,
-    posterize: (8, 4),
-};
+pub const STANDARD: Space =
+    Space { shear: 0.3, translate: Translation::Fraction(150.0 / 331.0), rotate: 30.0, factor: 0.9, posterize: (8, 4) };
 
 impl Space {
     /// The magnitude of `op` at `bin` of `bins`, before its sign.

@@ -4,11 +4,11 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, parameter::{Exact, Probability, Range}};
-use crate::{
-    images::{Rgb},
-    rng::Draws,
+use super::{
+    Step,
+    parameter::{Exact, Probability, Range},
 };
+use crate::{images::Rgb, rng::Draws};
 
 /// Overwrites a random rectangle with probability `p`, as torchvision's `RandomErasing` would before `Normalize`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,9 +77,9 @@ impl Step for RandomErasing {
                     let pixel = match self.value {
                         Value::Level(level) => [level; 3],
                         Value::Colour(colour) => colour,
-                        Value::Named(Named::Random) => std::array::from_fn(|c| {
-                            (255.0 * (MEAN[c] + DEVIATION[c] * draws.normal())).round() as u8
-                        }),
+                        Value::Named(Named::Random) => {
+                            std::array::from_fn(|c| (255.0 * (MEAN[c] + DEVIATION[c] * draws.normal())).round() as u8)
+                        }
                     };
                     image.pixels[at..at + 3].copy_from_slice(&pixel);
                 }

@@ -4,7 +4,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, parameter::{AroundOne, Range, ShortForm}};
+use super::{
+    Step,
+    parameter::{AroundOne, Range, ShortForm},
+};
 use crate::{
     images::{Rgb, colour},
     rng::Draws,

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Step, affine::Shears, parameter::ShortForm};
 use crate::{
-    images::{Rgb, warp::{Affine, Fill, Motion, Sampling}},
+    images::{
+        Rgb,
+        warp::{Affine, Fill, Motion, Sampling},
+    },
     rng::Draws,
 };
 

@@ -72,7 +72,10 @@ fn ranges_and_probabilities_are_checked() {
         (json!({ "rand_augment": { "magnitude": 31 } }), "`magnitude` is 31; it is below the 31 bins"),
         (json!({ "augmix": { "severity": 11 } }), "`severity` is 11; it lies in 1..10"),
         (json!({ "posterize": { "bits": 9 } }), "`bits` is 9"),
-        (json!({ "keras_image_data_generator": { "zoom_range": 1 } }), "`zoom_range` is [0, 2]; it must be [least, most], above 0"),
+        (
+            json!({ "keras_image_data_generator": { "zoom_range": 1 } }),
+            "`zoom_range` is [0, 2]; it must be [least, most], above 0",
+        ),
         (json!("rotate"), "`rotate` needs parameters"),
     ] {
         let error = parse(value.clone()).unwrap_err();
@@ -83,7 +86,9 @@ fn ranges_and_probabilities_are_checked() {
 #[test]
 fn ranges_have_one_recipe_however_written() {
     let full = json!({ "rotate": { "degrees": [-30.0, 30.0], "interpolation": "bilinear", "fill": [0, 0, 0] } });
-    for written in [json!(30), json!([-30, 30]), json!({ "degrees": 30, "fill": "constant" }), json!({ "degrees": 30, "fill": 0 })] {
+    for written in
+        [json!(30), json!([-30, 30]), json!({ "degrees": 30, "fill": "constant" }), json!({ "degrees": 30, "fill": 0 })]
+    {
         assert_eq!(canonical(json!({ "rotate": written })), full);
     }
     assert_eq!(canonical(json!({ "brightness": 0.5 })), json!({ "brightness": { "factor": [0.5, 1.5] } }));
@@ -128,6 +133,19 @@ fn normalize_is_last() {
     assert!(check_order(&list(json!([{ "resize": 8 }, "normalize"]))).is_ok());
     let error = check_order(&list(json!(["normalize", { "resize": 8 }]))).unwrap_err();
     assert_eq!(error, "`normalize` must be the last transform; `resize` follows it");
+}
+
+#[test]
+fn mixing_comes_after_all_that_changes_single_images() {
+    let list = |value: Value| serde_json::from_value::<Vec<Transform>>(value).unwrap();
+    let sound = list(json!([{ "resize": [8, 8] }, { "mixup": 0.2 }, "normalize"]));
+    assert!(check_order(&sound).is_ok());
+    let (single, mixing) = split_mixing(&sound[..2]);
+    assert_eq!((single.len(), mixing.unwrap().1), (1, "mixup"));
+    let error = check_order(&list(json!(["cutmix", "horizontal_flip"]))).unwrap_err();
+    assert_eq!(error, "`cutmix` mixes prepared images, so only `normalize` may follow; `horizontal_flip` does");
+    assert!(check_order(&list(json!(["cutmix", "mixup"]))).is_err());
+    assert!(parse(json!({ "mixup": 0 })).unwrap_err().contains("`alpha` is 0; it lies above 0"));
 }
 
 #[test]

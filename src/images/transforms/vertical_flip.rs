@@ -5,10 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Step, parameter::Probability};
-use crate::{
-    images::{Rgb},
-    rng::Draws,
-};
+use crate::{images::Rgb, rng::Draws};
 
 /// Exchanges top and bottom with probability `p`, as torchvision's `RandomVerticalFlip`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,9 +4,15 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, parameter::{AroundOne, Range, ShortForm}};
+use super::{
+    Step,
+    parameter::{AroundOne, Range, ShortForm},
+};
 use crate::{
-    images::{Rgb, warp::{Affine, Fill, Motion, Sampling}},
+    images::{
+        Rgb,
+        warp::{Affine, Fill, Motion, Sampling},
+    },
     rng::Draws,
 };
 

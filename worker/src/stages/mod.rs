@@ -14,6 +14,8 @@ mod extract_features;
 mod fine_tune;
 mod train_head;
 
+pub use augment::prepare;
+
 /// Runs one node: the only way into tch. `work` is the kind's `Work`.
 pub fn run(kind: &str, work: serde_json::Value, task: &mut Task<'_>) -> Result<Outcome> {
     match kind {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use thawline::{
     artifact::{
-        Dataset, Features, Model, Split,
+        Dataset, Features, Model, SoftTargets, Split,
         model::{BackboneSpec, HeadSpec},
     },
     backbones::{self, Block},
@@ -35,6 +35,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 
     let mut view = 0;
     let mut features = read(task, "features.train.0", train.len())?;
+    let mut targets = targets_of(task, "features.train.0", &train)?;
     let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
     let heads = [Head::random(&spec, task.seed)?];
     let mut pack = HeadPack::new(&heads, &[training.optimizer], training.dropout, training.clip_norm)?;
@@ -50,7 +51,9 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     for epoch in 0..training.epochs {
         if epoch % work.views != view {
             view = epoch % work.views;
-            features = read(task, &format!("features.train.{view}"), train.len())?;
+            let role = format!("features.train.{view}");
+            features = read(task, &role, train.len())?;
+            targets = targets_of(task, &role, &train)?;
         }
         let order = Draws::new(task.seed, "", u64::from(epoch), "batch_order").permutation(train.len());
         let mut dropout = Draws::new(task.seed, "", u64::from(epoch), "dropout");
@@ -60,7 +63,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
             let step = u64::from(epoch) * steps_per_epoch + i as u64;
             factor = training.lr_schedule.factor(step, steps, steps_per_epoch);
             let x = gather(&features, rows, training.batch_size)?;
-            pack.step(&x, &train.batch(rows, training.batch_size)?, factor, &mut dropout, &mut score)?;
+            pack.step(&x, &targets.batch(rows, training.batch_size)?, factor, &mut dropout, &mut score)?;
         }
         let val_score = match &val_features {
             Some(features) => Some(evaluate(&pack, features, &val, training.batch_size)?),
@@ -110,6 +113,11 @@ fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
+}
+
+/// What the images of one view show: `labels`, unless the view mixes images.
+fn targets_of(task: &Task<'_>, role: &str, labels: &Targets) -> Result<Targets> {
+    labels.of_view(SoftTargets::read(task.input(role)?, labels.len())?)
 }
 
 fn evaluate(pack: &HeadPack, features: &Features, targets: &Targets, batch_size: usize) -> Result<Score> {

@@ -1,6 +1,9 @@
 use serde_json::{Value, from_value};
 
-use super::{super::reference_tests::{cases, difference, expected, parts}, *};
+use super::{
+    super::reference_tests::{cases, difference, expected, parts},
+    *,
+};
 
 /// A square part of a photograph under what Keras' `apply_transform` was given.
 #[test]
@@ -18,7 +21,10 @@ fn equals_keras() {
             shear: number("shear"),
             zoom: [number("zx"), number("zy")],
             channel_shift: number("channel_shift_intensity"),
-            flips: [case["drawn"]["flip_horizontal"] == Value::Bool(true), case["drawn"]["flip_vertical"] == Value::Bool(true)],
+            flips: [
+                case["drawn"]["flip_horizontal"] == Value::Bool(true),
+                case["drawn"]["flip_vertical"] == Value::Bool(true),
+            ],
             brightness: case["drawn"]["brightness"].as_f64(),
         };
         let (most, mean) = difference(&generator.transform(square.clone(), &drawn), &expected(name));
@@ -33,8 +39,10 @@ fn draws_stay_in_their_ranges_and_fill_them() {
     let generator: KerasImageDataGenerator = from_value(serde_json::json!({
         "rotation_range": 40, "width_shift_range": 0.2, "height_shift_range": 3, "shear_range": 0.2, "zoom_range": 0.2,
         "horizontal_flip": true, "channel_shift_range": 20, "brightness_range": [0.5, 1.5]
-    })).unwrap();
-    let drawn: Vec<Drawn> = (0..1000).map(|view| generator.draw((100, 50), &mut Draws::new(0, "x", view, "keras"))).collect();
+    }))
+    .unwrap();
+    let drawn: Vec<Drawn> =
+        (0..1000).map(|view| generator.draw((100, 50), &mut Draws::new(0, "x", view, "keras"))).collect();
     type Part = fn(&Drawn) -> f64;
     let uniform: [(Part, f64, f64); 6] = [
         (|d| d.theta, -40.0, 40.0),
