@@ -129,7 +129,7 @@ pub fn equalize(image: &mut Rgb) {
         let step = (counts.iter().sum::<u64>() - counts[last]) / 255;
         let mut below = 0;
         std::array::from_fn(|level| {
-            let equal = if step == 0 { level as u64 } else { ((below + step / 2) / step).min(255) };
+            let equal = (below + step / 2).checked_div(step).map_or(level as u64, |equal| equal.min(255));
             below += counts[level];
             equal as u8
         })

@@ -32,13 +32,17 @@ fn the_tiles_of_the_sheet_are_the_prepared_pixels() {
             assert_eq!(tile, pixels[image * size..(image + 1) * size], "{label}, row {row}");
         }
     }
+    // Networks train on mixed images too.
+    project.edit("pipelines/tuning.yaml", old, &format!("views: 2, {MIXED}"));
+    let tuned = project.json(&["run", "pipelines/tuning.yaml", "--format", "json"]);
+    assert_eq!(tuned["nodes"]["failed"], 0, "{tuned}");
     let output = project.thawline(&["preview", pipeline, "probe"]);
     assert_eq!(output.status.code(), Some(2));
     let expected = "a train_head prepares no images: `probe`; `augment` stages are: views";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
 }
 
-/// The heads of a network trained on mixed images still learn, and conditions are scored once the test is.
+/// On validation nothing is put through them, so a sweep costs what it did.
 #[test]
 fn conditions_are_scored_on_the_selected_models_test_images() {
     let project = Project::new();

@@ -35,7 +35,7 @@ impl Step for GaussianBlur {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.kernel_size % 2 == 0 || self.kernel_size > 999 {
+        if self.kernel_size.is_multiple_of(2) || self.kernel_size > 999 {
             return Err(format!("`kernel_size` is {}; it must be odd, at most 999", self.kernel_size));
         }
         self.sigma.within("sigma", f64::MIN_POSITIVE, 1000.0)

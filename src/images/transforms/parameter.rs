@@ -13,9 +13,19 @@ use super::Step;
 use crate::rng::Draws;
 
 /// A probability.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64")]
-pub struct Probability(#[schemars(range(min = 0.0, max = 1.0))] pub f64);
+pub struct Probability(pub f64);
+
+impl JsonSchema for Probability {
+    fn schema_name() -> Cow<'static, str> {
+        "Probability".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "A probability.", "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
 
 impl TryFrom<f64> for Probability {
     type Error = String;

@@ -90,7 +90,8 @@ mod tests {
     fn equals_torchvisions_kernel() {
         let from = [[0.0, 0.0], [63.0, 0.0], [63.0, 47.0], [0.0, 47.0]];
         let to = [[5.0, 7.0], [58.0, 3.0], [60.0, 40.0], [9.0, 44.0]];
-        let moved = |part: &Rgb| warp::perspective(part, from, to, Fill::Constant([50; 3]), Sampling::Bilinear).unwrap();
+        let moved =
+            |part: &Rgb| warp::perspective(part, from, to, Fill::Constant([50; 3]), Sampling::Bilinear).unwrap();
         let (most, mean) = difference(&stacked(&parts().each_ref().map(moved)), &expected("perspective"));
         assert!(most <= 1, "differs by {most}, mean {mean}");
     }
