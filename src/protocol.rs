@@ -154,6 +154,19 @@ pub enum Question {
         metadata: String,
         out: PathBuf,
     },
+    /// A contact sheet of training images as an `augment` stage prepares them.
+    Preview {
+        /// The dataset stage's `Work`.
+        dataset: serde_json::Value,
+        /// The dataset's files by role.
+        sources: BTreeMap<String, PathBuf>,
+        /// The augment stage's `Work`s: a column each.
+        columns: Vec<serde_json::Value>,
+        /// Most images, a row each.
+        images: usize,
+        /// Where the sheet is written, as PNG.
+        sheet: PathBuf,
+    },
 }
 
 /// A model of a trial.
@@ -181,6 +194,8 @@ pub enum Response {
     Predictions(Vec<Prediction>),
     /// Tensors that were written.
     Exported(usize),
+    /// The image of each row of a contact sheet, relative to the dataset's root.
+    Rows(Vec<String>),
     Error(String),
 }
 

@@ -75,6 +75,40 @@ impl Draws {
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
+    /// Gamma with scale 1 (Marsaglia and Tsang 2000); `shape` is above 0.
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            // 1 - uniform is above 0.
+            return self.gamma(shape + 1.0) * (1.0 - self.uniform()).powf(1.0 / shape);
+        }
+        let d = shape - 1.0 / 3.0;
+        loop {
+            let x = self.normal();
+            let v = (1.0 + x / (9.0 * d).sqrt()).powi(3);
+            if v > 0.0 && (1.0 - self.uniform()).ln() < x * x / 2.0 + d * (1.0 - v + v.ln()) {
+                return d * v;
+            }
+        }
+    }
+
+    /// Beta, in [0, 1]; both parameters above 0.
+    pub fn beta(&mut self, a: f64, b: f64) -> f64 {
+        let (x, y) = (self.gamma(a), self.gamma(b));
+        // Both are 0 where tiny parameters underflow: the limit is then a coin.
+        if x + y > 0.0 { x / (x + y) } else { f64::from(u8::from(self.uniform() * (a + b) < a)) }
+    }
+
+    /// Poisson, by inversion; meant for a `mean` below some hundreds.
+    pub fn poisson(&mut self, mean: f64) -> u64 {
+        let (mut left, mut count, mut probability) = (self.uniform(), 0, (-mean).exp());
+        while left >= probability && count < 10_000 {
+            left -= probability;
+            count += 1;
+            probability *= mean / count as f64;
+        }
+        count
+    }
+
     /// Fisher-Yates.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
@@ -135,6 +169,30 @@ mod tests {
         let mean = normals.iter().sum::<f64>() / n as f64;
         let variance = normals.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         assert!(mean.abs() < 0.015 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+        let moments = |values: &mut dyn FnMut() -> f64| {
+            let drawn: Vec<f64> = (0..n).map(|_| values()).collect();
+            let mean = drawn.iter().sum::<f64>() / n as f64;
+            (mean, drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64)
+        };
+        for shape in [0.3, 1.0, 4.5] {
+            let (mean, variance) = moments(&mut || draws.gamma(shape));
+            assert!(
+                (mean / shape - 1.0).abs() < 0.03 && (variance / shape - 1.0).abs() < 0.06,
+                "{shape} {mean} {variance}"
+            );
+        }
+        for (a, b) in [(0.2, 0.2), (1.0, 1.0), (2.0, 5.0)] {
+            let (mean, variance) = moments(&mut || draws.beta(a, b));
+            let expected = (a / (a + b), a * b / ((a + b).powi(2) * (a + b + 1.0)));
+            assert!(
+                (mean - expected.0).abs() < 0.01 && (variance / expected.1 - 1.0).abs() < 0.04,
+                "{mean} {variance}"
+            );
+        }
+        for rate in [0.2, 3.0, 60.0] {
+            let (mean, variance) = moments(&mut || draws.poisson(rate) as f64);
+            assert!((mean / rate - 1.0).abs() < 0.03 && (variance / rate - 1.0).abs() < 0.05, "{mean} {variance}");
+        }
         let mut counts = [0u32; 7];
         (0..70_000).for_each(|_| counts[draws.below(7) as usize] += 1);
         assert!(counts.iter().all(|&c| (c as i64 - 10_000).abs() < 400), "{counts:?}");

@@ -8,6 +8,7 @@ pub mod model;
 pub mod predictions;
 pub mod reading;
 pub mod scores;
+pub mod targets;
 pub mod views;
 
 pub use activations::Activations;
@@ -17,4 +18,5 @@ pub use model::Model;
 pub use predictions::Predictions;
 pub use reading::Reading;
 pub use scores::Scores;
+pub use targets::SoftTargets;
 pub use views::Views;

@@ -13,6 +13,7 @@ mod models;
 mod output;
 mod plan;
 mod predict;
+mod preview;
 mod progress;
 mod project;
 mod report;
@@ -73,6 +74,8 @@ enum Verb {
     Predict(predict::Arguments),
     /// Write a trial's model as a file that PyTorch loads.
     Export(export::Arguments),
+    /// Draw what an augment stage makes of some training images, as a contact sheet.
+    Preview(preview::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
 }
@@ -153,6 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Results(arguments) => results::run(&common, &arguments),
         Verb::Predict(arguments) => predict::run(&common, &arguments),
         Verb::Export(arguments) => export::run(&common, &arguments),
+        Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
     };
     match outcome {

@@ -1,10 +1,16 @@
-//! From files to prepared pixels: [`decode`], [`resize`], [`transforms`]. No tch; who calls decides on the threads.
+//! From files to prepared pixels: [`decode`], [`resize`], [`transforms`] and what they are made of. No tch; who calls decides on the threads.
 
+pub mod colour;
+pub mod conditions;
 pub mod decode;
+pub mod filter;
+pub mod jpeg;
 pub mod resize;
+pub mod sheet;
 pub mod similar;
 pub mod source;
 pub mod transforms;
+pub mod warp;
 
 #[cfg(test)]
 mod tests;

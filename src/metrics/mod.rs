@@ -88,7 +88,7 @@ impl<'a> Classified<'a> {
 /// Whether a smaller value of the metric of this name is the better one; split prefixes (`val/`) do not matter.
 pub fn smaller_is_better(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name);
-    name == "ece" || name.ends_with("loss")
+    name == "ece" || name.ends_with("loss") || name.ends_with("error")
 }
 
 /// The greatest of a non-empty row and its position; the first of equals.

@@ -21,7 +21,10 @@ use crate::{
         model::{BackboneSpec, Normalization, Pooling},
     },
     backbones,
-    images::transforms::Transform,
+    images::{
+        conditions::SEVERITIES,
+        transforms::{self, Transform},
+    },
     spec::{BackboneChoice, Resolved},
     stages::{
         self, Stage, activations, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune,
@@ -180,27 +183,21 @@ impl Lowering<'_> {
         if let Some(&made) = self.shared.views.get(&asked) {
             return Ok(made);
         }
+        let work = augment::Work::new(self.augment(name)?, split, view, None);
+        let which = work.view.map_or(split.name().to_string(), |view| format!("{}.{view}", split.name()));
+        let made = self.prepared(name, work, &which)?;
+        self.shared.views.insert(asked, made);
+        Ok(made)
+    }
+
+    /// One node of an `augment` stage.
+    fn prepared(&mut self, name: &str, work: augment::Work, which: &str) -> Result<NodeIndex> {
         let params = self.augment(name)?.clone();
-        let training = view.is_some() && !params.train.is_empty();
-        let listed = if training { &params.train } else { &params.eval };
-        let transforms: Vec<Transform> = listed.iter().filter(|t| t.normalization().is_none()).cloned().collect();
-        let draws = transforms.iter().any(Transform::draws);
-        let work = augment::Work {
-            split,
-            // Views that draw nothing are all the same one.
-            view: view.filter(|_| draws),
-            size: params.size,
-            transforms,
-            seed: if draws { params.seed } else { 0 },
-        };
         let dataset = self.dataset(&params.images)?;
         let root = self.plan.node(dataset).sources.get("root").cloned();
         let sources = root.map(|root| ("root".to_string(), root)).into_iter().collect();
-        let which = work.view.map_or(split.name().to_string(), |view| format!("{}.{view}", split.name()));
         let extra = Extra { sources, ..Extra::default() };
-        let made = self.add("augment", format!("{name}[{which}]"), &work, extra, vec![("dataset".into(), dataset)])?;
-        self.shared.views.insert(asked, made);
-        Ok(made)
+        self.add("augment", format!("{name}[{which}]"), &work, extra, vec![("dataset".into(), dataset)])
     }
 
     /// `views` for every view that epochs `first..first + epochs` read, by view.
@@ -392,7 +389,23 @@ impl Lowering<'_> {
                 weights_extra(model.weights.as_ref())
             }
         };
-        let work = evaluate::Work { split, top_k: params.top_k.clone(), calibration_bins: params.calibration_bins };
+        // Many passes over the split: only what was selected is put through them, and they are as sealed as the test is.
+        let conditions = if split == Split::Test { params.conditions.clone() } else { Vec::new() };
+        for &condition in &conditions {
+            for severity in SEVERITIES {
+                let under = transforms::Condition::of(condition, severity);
+                let work = augment::Work::new(self.augment(&images)?, split, None, Some(under));
+                let which = format!("{}.{}.{severity}", split.name(), condition.name());
+                let views = self.prepared(&images, work, &which)?;
+                let node = match &model.features {
+                    Some(features) => self.features(features, &model.backbone, model.weights.as_ref(), views)?,
+                    None => views,
+                };
+                inputs.push((evaluate::condition_role(condition, severity), node));
+            }
+        }
+        let (top_k, calibration_bins) = (params.top_k.clone(), params.calibration_bins);
+        let work = evaluate::Work { split, top_k, calibration_bins, conditions };
         let node = self.add("evaluate", format!("{name}[{}]", split.name()), &work, extra, inputs)?;
         // Validation images went below the line in every epoch already; the test half is read once.
         if model.features.is_none() && split == Split::Val && images == model.images {

@@ -12,6 +12,9 @@ use super::{
     locate::{NodePath, Step, dotted},
 };
 
+/// Most names that a message lists where one was to be given.
+const MOST_NAMED: usize = 12;
+
 /// A parameter that names another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -240,7 +243,9 @@ impl<'s> Checker<'s> {
         let mut entries = map.iter_mut();
         let (Some((key, settings)), None) = (entries.next(), entries.next()) else {
             let (names, count) = (every(constants, &tags), map.len());
-            let message = format!("{}expected exactly one of {}, found {count}", self.at(), names.join(", "));
+            let more = if names.len() > MOST_NAMED { ", …" } else { "" };
+            let names = names[..names.len().min(MOST_NAMED)].join(", ");
+            let message = format!("{}expected exactly one of {names}{more}, found {count}", self.at());
             return self.found.faults.push(Fault::value(&self.path, message));
         };
         self.path.push(Step::Key(key.clone()));

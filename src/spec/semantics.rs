@@ -13,7 +13,7 @@ use crate::{
         self, Backbone,
         weights::{self, Misnamed, Wanted},
     },
-    images::transforms::check_order,
+    images::transforms::{Transform, check_order},
     stages::{
         ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule,
         optimizer::Optimizer, train_head,
@@ -73,7 +73,19 @@ fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
 fn check_augment(params: &augment::Params) -> Vec<Fault> {
     let lists = [("augment.train", &params.train), ("augment.eval", &params.eval)];
     let wrong = lists.into_iter().filter_map(|(path, list)| Some((path, check_order(list).err()?)));
-    wrong.map(|(path, message)| Fault::key(&inside(path), message)).collect()
+    let mut faults: Vec<Fault> = wrong.map(|(path, message)| Fault::key(&inside(path), message)).collect();
+    if let Some((at, mixing)) = params.eval.iter().enumerate().find(|(_, transform)| transform.mixing().is_some()) {
+        let message = format!("`{}` mixes the labels of two images: it can only train", mixing.name());
+        faults.push(Fault::value(&inside(&format!("augment.eval.{at}")), message).help("move it to `train`"));
+    }
+    let constants = |list: &[Transform]| list.iter().find_map(Transform::normalization).flatten();
+    if let (Some(train), Some(eval)) = (constants(&params.train), constants(&params.eval))
+        && train != eval
+    {
+        let message = "`train` and `eval` normalise (or rescale) differently; a model has one normalisation";
+        faults.push(Fault::key(&inside("augment.train"), message));
+    }
+    faults
 }
 
 fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
@@ -137,7 +149,14 @@ fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {
 
 fn check_evaluate(params: &evaluate::Params) -> Vec<Fault> {
     let zeros = params.top_k.iter().enumerate().filter(|(_, k)| **k == 0);
-    zeros.map(|(i, _)| Fault::value(&inside(&format!("evaluate.top_k.{i}")), "`top_k`: k is at least 1")).collect()
+    let mut faults: Vec<Fault> =
+        zeros.map(|(i, _)| Fault::value(&inside(&format!("evaluate.top_k.{i}")), "`top_k`: k is at least 1")).collect();
+    let conditions = &params.conditions;
+    for (i, condition) in conditions.iter().enumerate().filter(|(i, c)| conditions[..*i].contains(c)) {
+        let message = format!("`conditions`: `{}` is there twice", condition.name());
+        faults.push(Fault::value(&inside(&format!("evaluate.conditions.{i}")), message));
+    }
+    faults
 }
 
 /// What is wrong between the stages, as (stage, fault), and their topological order, ties in file order; no order when

@@ -4,7 +4,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{artifact::Split, images::transforms::Transform};
+use crate::{
+    artifact::Split,
+    images::{
+        resize::Interpolation,
+        transforms::{Condition, Resize, Size, Transform},
+    },
+};
 
 pub const VERSION: u32 = 2;
 
@@ -48,4 +54,30 @@ pub struct Work {
     pub transforms: Vec<Transform>,
     /// 0 where no transform draws.
     pub seed: u64,
+}
+
+impl Work {
+    /// The node of one split under the evaluation transform, of training view `view`, or of a split under a condition. What
+    /// its result does not depend on is left out, so that equal work has one recipe.
+    pub fn new(params: &Params, split: Split, view: Option<u32>, condition: Option<Condition>) -> Work {
+        let training = view.is_some() && !params.train.is_empty();
+        let listed = if training { &params.train } else { &params.eval };
+        let mut transforms: Vec<Transform> = listed.iter().filter(|t| t.changes_pixels()).cloned().collect();
+        if let Some(condition) = condition {
+            if transforms.is_empty() {
+                let size = Size::Exact([params.size; 2]);
+                transforms.push(Transform::Resize(Resize { size, interpolation: Interpolation::default() }));
+            }
+            transforms.push(Transform::Condition(condition));
+        }
+        let draws = transforms.iter().any(Transform::draws);
+        Work {
+            split,
+            // Views that draw nothing are all the same one.
+            view: view.filter(|_| draws),
+            size: params.size,
+            transforms,
+            seed: if draws { params.seed } else { 0 },
+        }
+    }
 }

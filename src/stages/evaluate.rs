@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Split;
+use crate::{artifact::Split, images::conditions::Condition};
 
 pub const VERSION: u32 = 1;
 
@@ -24,6 +24,9 @@ pub struct Params {
     #[serde(default = "bins")]
     #[schemars(range(min = 1, max = 1000))]
     pub calibration_bins: u32,
+    /// Conditions that the test images are also put through, at severities 1 to 5, once a configuration is selected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 fn top_k() -> Vec<u32> {
@@ -41,4 +44,12 @@ pub struct Work {
     pub split: Split,
     pub top_k: Vec<u32>,
     pub calibration_bins: u32,
+    /// Each with an input for every severity, named by [`condition_role`]: of the same type as the images themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The input with the split under a condition; also the metric that says how accurate the model is there.
+pub fn condition_role(condition: Condition, severity: u8) -> String {
+    format!("condition/{}/{severity}", condition.name())
 }

@@ -10,6 +10,7 @@ mod interrupt;
 mod kills;
 mod photos;
 mod predict;
+mod preview;
 mod report;
 mod results;
 mod scale;

@@ -9,6 +9,7 @@ mod ask;
 mod export;
 mod nn;
 mod predict;
+mod preview;
 mod serve;
 mod stages;
 mod task;

@@ -1,7 +1,8 @@
 //! The transforms an `augment` stage applies. In YAML a transform is its bare name or a map of one key; what is serialised is
 //! always the map, with every default filled in, so that a recipe does not depend on how it was written.
 //!
-//! A new transform is one file here, which implements [`Step`], and one line in [`registry!`].
+//! A new transform is one file here, which implements [`Step`], and one line in [`registry!`]; what it does to pixels stands in
+//! [`warp`](super::warp), [`colour`](super::colour) or [`filter`](super::filter), where others can use it too.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,15 +19,55 @@ use super::{
 };
 use crate::{artifact::model::Normalization, rng::Draws};
 
+mod affine;
+mod augmix;
+mod auto_augment;
+mod autocontrast;
+mod brightness;
 mod center_crop;
+mod color_jitter;
+mod condition;
+mod contrast;
+mod cutmix;
+mod elastic;
+mod equalize;
+mod gaussian_blur;
+mod gaussian_noise;
+mod grayscale;
 mod horizontal_flip;
+mod hue;
+mod invert;
+mod jpeg;
+mod keras_image_data_generator;
+pub mod mixing;
+mod mixup;
+mod mixup_or_cutmix;
 mod normalize;
+mod parameter;
+mod perspective;
+mod policy;
+mod posterize;
+mod rand_augment;
+mod random_crop;
+mod random_erasing;
 mod random_resized_crop;
 mod resize;
+mod rotate;
+mod saturation;
+mod sharpness;
+mod shear;
+mod solarize;
+mod translate;
+mod trivial_augment_wide;
+mod vertical_flip;
+mod zoom;
 
 pub use center_crop::CenterCrop;
+pub use condition::Condition;
 pub use horizontal_flip::HorizontalFlip;
+use mixing::Mixing;
 pub use normalize::Normalize;
+use parameter::{Parameters, ShortForm};
 pub use random_resized_crop::RandomResizedCrop;
 pub use resize::{Resize, Size};
 
@@ -40,9 +81,27 @@ trait Step {
         None
     }
 
+    /// The parameter that may be written alone, without its name.
+    fn short() -> Option<ShortForm>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// What is wrong between or with the parameters, in words.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether its result depends on draws.
     fn draws(&self) -> bool {
         false
+    }
+
+    /// How it mixes two prepared images and their labels, where that is what it does.
+    fn mixing(&self) -> Option<Mixing> {
+        None
     }
 
     /// The transformed image. `size` is the stage's; `draws` is a stream of this (seed, image, view, step) alone.
@@ -51,18 +110,19 @@ trait Step {
 
 /// Expands to everything that must list all transforms once.
 macro_rules! registry {
-    ($($name:literal: $variant:ident;)*) => {
+    ($($module:ident: $variant:ident;)*) => {
         /// One step from a decoded image to a prepared one.
         #[derive(Debug, Clone, PartialEq, Serialize)]
-        pub enum Transform { $(#[serde(rename = $name)] $variant($variant)),* }
+        #[serde(rename_all = "snake_case")]
+        pub enum Transform { $($variant($module::$variant)),* }
 
         impl Transform {
             /// Every name, in the order it is listed to people.
-            pub const NAMES: &[&str] = &[$($name),*];
+            pub const NAMES: &[&str] = &[$(stringify!($module)),*];
 
             /// What people call it.
             pub fn name(&self) -> &'static str {
-                match self { $(Transform::$variant(_) => $name),* }
+                match self { $(Transform::$variant(_) => stringify!($module)),* }
             }
 
             fn step(&self) -> &dyn Step {
@@ -71,58 +131,123 @@ macro_rules! registry {
 
             fn alone(name: &str) -> Option<Transform> {
                 match name {
-                    $($name => $variant::alone().map(Transform::$variant),)*
+                    $(stringify!($module) => $module::$variant::alone().map(Transform::$variant),)*
                     _ => None,
                 }
             }
 
             fn with_parameters<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Transform, A::Error> {
                 match name {
-                    $($name => map.next_value().map(Transform::$variant),)*
+                    $(stringify!($module) => map.next_value::<Parameters<_>>().map(|p| Transform::$variant(p.0)),)*
                     _ => Err(A::Error::unknown_variant(name, Transform::NAMES)),
                 }
             }
 
             fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-                vec![$(($name, generator.subschema_for::<$variant>())),*]
+                vec![$((stringify!($module), parameter::schema::<$module::$variant>(generator))),*]
             }
         }
     };
 }
 
 registry! {
-    "resize": Resize;
-    "center_crop": CenterCrop;
-    "random_resized_crop": RandomResizedCrop;
-    "horizontal_flip": HorizontalFlip;
-    "normalize": Normalize;
+    resize: Resize;
+    center_crop: CenterCrop;
+    random_resized_crop: RandomResizedCrop;
+    random_crop: RandomCrop;
+    horizontal_flip: HorizontalFlip;
+    vertical_flip: VerticalFlip;
+    rotate: Rotate;
+    translate: Translate;
+    shear: Shear;
+    zoom: Zoom;
+    affine: Affine;
+    perspective: Perspective;
+    elastic: Elastic;
+    brightness: Brightness;
+    contrast: Contrast;
+    saturation: Saturation;
+    hue: Hue;
+    color_jitter: ColorJitter;
+    grayscale: Grayscale;
+    invert: Invert;
+    equalize: Equalize;
+    autocontrast: Autocontrast;
+    posterize: Posterize;
+    solarize: Solarize;
+    sharpness: Sharpness;
+    gaussian_blur: GaussianBlur;
+    gaussian_noise: GaussianNoise;
+    jpeg: Jpeg;
+    random_erasing: RandomErasing;
+    rand_augment: RandAugment;
+    trivial_augment_wide: TrivialAugmentWide;
+    auto_augment: AutoAugment;
+    augmix: Augmix;
+    condition: Condition;
+    keras_image_data_generator: KerasImageDataGenerator;
+    mixup: Mixup;
+    cutmix: Cutmix;
+    mixup_or_cutmix: MixupOrCutmix;
+    normalize: Normalize;
 }
 
 impl Transform {
-    /// `Some` for `normalize`: the given constants, or `None` inside for the backbone's own.
+    /// `Some` for `normalize`: the given constants, or `None` inside for the backbone's own. Also for what rescales.
     pub fn normalization(&self) -> Option<Option<Normalization>> {
         match self {
             Transform::Normalize(Normalize::Backbone) => Some(None),
             Transform::Normalize(Normalize::Given(constants)) => Some(Some(*constants)),
+            Transform::KerasImageDataGenerator(generator) => generator.normalization().map(Some),
             _ => None,
         }
+    }
+
+    /// Whether it changes pixels: all but `normalize`.
+    pub fn changes_pixels(&self) -> bool {
+        !matches!(self, Transform::Normalize(_))
     }
 
     /// Whether its result depends on draws.
     pub fn draws(&self) -> bool {
         self.step().draws()
     }
+
+    /// How it mixes two prepared images and their labels, where that is what it does.
+    pub fn mixing(&self) -> Option<Mixing> {
+        self.step().mixing()
+    }
 }
 
-/// Whether `transforms` can stand in this order: `normalize`, if there, is last.
+/// The transforms of single images, and what mixes two of them afterwards: its stream of draws for an image is that of
+/// [`prepare`], named by the transform.
+pub fn split_mixing(transforms: &[Transform]) -> (&[Transform], Option<(Mixing, &'static str)>) {
+    match transforms.split_last() {
+        Some((last, before)) => match last.mixing() {
+            Some(mixing) => (before, Some((mixing, last.name()))),
+            None => (transforms, None),
+        },
+        None => (transforms, None),
+    }
+}
+
+/// Whether `transforms` can stand in this order: `normalize`, if there, is last, and before it one that mixes images.
 ///
 /// # Errors
 /// In words, for the person who wrote the list.
 pub fn check_order(transforms: &[Transform]) -> Result<(), String> {
     let before_last = transforms.len().saturating_sub(1);
-    match transforms[..before_last].iter().position(|t| t.normalization().is_some()) {
-        Some(at) => Err(format!("`normalize` must be the last transform; `{}` follows it", transforms[at + 1].name())),
-        None => Ok(()),
+    if let Some(at) = transforms[..before_last].iter().position(|t| !t.changes_pixels()) {
+        let follows = transforms[at + 1].name();
+        return Err(format!("`normalize` must be the last transform; `{follows}` follows it"));
+    }
+    match transforms.iter().position(|t| t.mixing().is_some()) {
+        Some(at) if transforms[at + 1..].iter().any(Transform::changes_pixels) => Err(format!(
+            "`{}` mixes prepared images, so only `normalize` may follow; `{}` does",
+            transforms[at].name(),
+            transforms[at + 1].name()
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -154,8 +279,7 @@ pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>
             0 => Cow::Borrowed(name),
             earlier => Cow::Owned(format!("{name} {}", earlier + 1)),
         };
-        let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), &purpose);
-        image = transform.step().apply(image, size, &mut draws).with_context(|| format!("`{name}`"))?;
+        image = step(transform, image, size, key, &purpose)?;
     }
     ensure!(
         image.width == size && image.height == size,
@@ -165,6 +289,12 @@ pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>
         image.height
     );
     Ok(image)
+}
+
+/// One transform, drawing from the stream of that purpose.
+fn step(transform: &Transform, image: Rgb, size: u32, key: DrawKey<'_>, purpose: &str) -> Result<Rgb> {
+    let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), purpose);
+    transform.step().apply(image, size, &mut draws).with_context(|| format!("`{}`", transform.name()))
 }
 
 impl<'de> Deserialize<'de> for Transform {
@@ -226,5 +356,7 @@ impl JsonSchema for Transform {
     }
 }
 
+#[cfg(test)]
+pub(super) mod reference_tests;
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,79 @@ fn mistakes_are_said_in_words() {
     assert!(wrong(json!({ "normalize": { "mean": [0, 0, 0], "std": [1, 0, 1] } })).contains("above 0"));
 }
 
+/// What cannot be is refused, in words that name the parameter.
+#[test]
+fn ranges_and_probabilities_are_checked() {
+    for (value, part) in [
+        (json!({ "rotate": { "degrees": 400 } }), "`degrees` is [-400, 400]; it must be in -360..360"),
+        (json!({ "rotate": -3 }), "a single number is not negative, as -3"),
+        (json!({ "rotate": [20, 10] }), "a range is [least, most], not [20, 10]"),
+        (json!({ "rotate": { "degrees": 3, "fill": "mirror" } }), "did not match any variant"),
+        (json!({ "translate": [0.1, 1.2] }), "`fraction` is [0.1, 1.2]; fractions lie in 0..1"),
+        (json!({ "shear": [-95, 10] }), "`degrees` is [-95.0, 10.0, 0.0, 0.0]"),
+        (json!({ "zoom": [0, 1] }), "`scale` is [0, 1]; it must be above 0"),
+        (json!({ "brightness": [-1, 1] }), "`factor` is [-1, 1]; it must be at least 0"),
+        (json!({ "hue": 0.7 }), "`turn` is [-0.7, 0.7]; it must be in -0.5..0.5"),
+        (json!({ "vertical_flip": { "p": 2 } }), "a probability lies in 0..1, not 2"),
+        (json!({ "gaussian_blur": 4 }), "`kernel_size` is 4; it must be odd"),
+        (json!({ "jpeg": [0, 50] }), "`quality` is [0, 50]; it must be in 1..100"),
+        (json!({ "rand_augment": { "magnitude": 31 } }), "`magnitude` is 31; it is below the 31 bins"),
+        (json!({ "augmix": { "severity": 11 } }), "`severity` is 11; it lies in 1..10"),
+        (json!({ "posterize": { "bits": 9 } }), "`bits` is 9"),
+        (
+            json!({ "keras_image_data_generator": { "zoom_range": 1 } }),
+            "`zoom_range` is [0, 2]; it must be [least, most], above 0",
+        ),
+        (json!("rotate"), "`rotate` needs parameters"),
+    ] {
+        let error = parse(value.clone()).unwrap_err();
+        assert!(error.contains(part), "{value}: {error}");
+    }
+}
+
+#[test]
+fn ranges_have_one_recipe_however_written() {
+    let full = json!({ "rotate": { "degrees": [-30.0, 30.0], "interpolation": "bilinear", "fill": [0, 0, 0] } });
+    for written in
+        [json!(30), json!([-30, 30]), json!({ "degrees": 30, "fill": "constant" }), json!({ "degrees": 30, "fill": 0 })]
+    {
+        assert_eq!(canonical(json!({ "rotate": written })), full);
+    }
+    assert_eq!(canonical(json!({ "brightness": 0.5 })), json!({ "brightness": { "factor": [0.5, 1.5] } }));
+    let zoom = canonical(json!({ "keras_image_data_generator": { "zoom_range": 0.25 } }));
+    assert_eq!(zoom["keras_image_data_generator"]["zoom_range"], json!([0.75, 1.25]));
+}
+
+/// Every transform there is, on images as small as they come.
+#[test]
+fn no_size_of_image_is_too_small() {
+    let written = json!([
+        "vertical_flip", { "rotate": 40 }, { "translate": [0.5, 0.5] }, { "shear": 20 }, { "zoom": 0.5 }, { "affine": { "degrees": 90 } },
+        { "perspective": { "p": 1 } }, "elastic", { "brightness": 0.5 }, { "contrast": 0.5 }, { "saturation": 0.5 }, { "hue": 0.5 },
+        { "color_jitter": { "hue": 0.1, "contrast": 0.1 } }, { "grayscale": { "p": 1 } }, { "invert": { "p": 1 } },
+        { "equalize": { "p": 1 } }, { "autocontrast": { "p": 1 } }, { "posterize": { "p": 1 } }, { "solarize": { "p": 1 } },
+        { "sharpness": { "p": 1 } }, { "gaussian_blur": 9 }, "gaussian_noise", { "jpeg": 50 }, { "random_erasing": { "p": 1 } },
+        "rand_augment", "trivial_augment_wide", "auto_augment", "augmix",
+        { "keras_image_data_generator": { "rotation_range": 40, "width_shift_range": 0.2, "fill_mode": "wrap" } },
+        { "rotate": { "degrees": 90, "fill": "reflect" } }, { "zoom": { "scale": [0.1, 0.1], "fill": "wrap" } },
+        { "random_crop": { "size": 5, "pad_if_needed": true, "fill": "reflect" } }, { "resize": [3, 3] }
+    ]);
+    let all: Vec<Transform> = serde_json::from_value(written).unwrap();
+    for (width, height) in [(1, 1), (1, 7), (7, 1), (2, 2), (3, 2)] {
+        for view in 0..4 {
+            let prepared = prepare(gradient(width, height), &all, 3, DrawKey { view, ..KEY }).unwrap();
+            assert_eq!(prepared.pixels.len(), 27);
+        }
+    }
+}
+
+#[test]
+fn crops_larger_than_the_image_are_an_error_unless_padded() {
+    let crop: Transform = serde_json::from_value(json!({ "random_crop": 50 })).unwrap();
+    let error = format!("{:#}", prepare(gradient(60, 40), &[crop], 50, KEY).unwrap_err());
+    assert!(error.starts_with("`random_crop`: the image is 40 pixels high, less than the 50 of the crop"), "{error}");
+}
+
 #[test]
 fn normalize_is_last() {
     let list = |value: Value| serde_json::from_value::<Vec<Transform>>(value).unwrap();
@@ -63,10 +136,25 @@ fn normalize_is_last() {
 }
 
 #[test]
+fn mixing_comes_after_all_that_changes_single_images() {
+    let list = |value: Value| serde_json::from_value::<Vec<Transform>>(value).unwrap();
+    let sound = list(json!([{ "resize": [8, 8] }, { "mixup": 0.2 }, "normalize"]));
+    assert!(check_order(&sound).is_ok());
+    let (single, mixing) = split_mixing(&sound[..2]);
+    assert_eq!((single.len(), mixing.unwrap().1), (1, "mixup"));
+    let error = check_order(&list(json!(["cutmix", "horizontal_flip"]))).unwrap_err();
+    assert_eq!(error, "`cutmix` mixes prepared images, so only `normalize` may follow; `horizontal_flip` does");
+    assert!(check_order(&list(json!(["cutmix", "mixup"]))).is_err());
+    assert!(parse(json!({ "mixup": 0 })).unwrap_err().contains("`alpha` is 0; it lies above 0"));
+}
+
+#[test]
 fn the_schema_offers_what_deserialising_takes() {
     let schema = schemars::schema_for!(Transform).to_value();
     let forms = schema["anyOf"].as_array().unwrap();
-    assert_eq!(forms[0]["enum"], json!(["random_resized_crop", "horizontal_flip", "normalize"]));
+    let alone = forms[0]["enum"].as_array().unwrap();
+    assert!(["random_resized_crop", "horizontal_flip", "normalize"].iter().all(|name| alone.contains(&json!(name))));
+    assert!(alone.iter().all(|name| Transform::alone(name.as_str().unwrap()).is_some()));
     let named: Vec<&str> = forms[1..].iter().map(|form| form["required"][0].as_str().unwrap()).collect();
     assert_eq!(named, Transform::NAMES);
     assert!(forms[1..].iter().all(|form| form["additionalProperties"] == json!(false)));

@@ -1,8 +1,10 @@
 //! The verdict, the comparison it rests on, and what was chosen.
 
+use std::collections::BTreeMap;
+
 use super::{colour, labelled};
 use crate::report::{
-    ArmSummary, Basis, Comparison, MeanCost, Study, Summary,
+    ArmSummary, Basis, Comparison, Estimate, MeanCost, Study, Summary,
     compare::{by_facet, on_test, side_by_side},
     document::{Block, Figure, Section},
     figures,
@@ -87,6 +89,7 @@ pub fn comparison(summary: &Summary) -> Section {
         section.table(table);
     }
     other_metrics(&mut section, summary);
+    under_conditions(&mut section, summary);
     section
 }
 
@@ -202,6 +205,34 @@ fn other_metrics(section: &mut Section, summary: &Summary) {
     };
     section.heading(format!("Other metrics on {split}"));
     section.table(Table { header, rows: summary.arms.iter().map(row).collect() });
+}
+
+/// The accuracy of every arm under each condition of `evaluate: { conditions }`, from severity 1 to 5.
+fn under_conditions(section: &mut Section, summary: &Summary) {
+    let mut table = Table::new(&["arm", "facet", "condition", "1", "2", "3", "4", "5"]);
+    for arm in &summary.arms {
+        let mut conditions: BTreeMap<&str, [Option<&Estimate>; 5]> = BTreeMap::new();
+        for (name, estimate) in &arm.metrics {
+            let Some((condition, severity)) = name.split_once("/condition/").and_then(|(_, rest)| rest.split_once('/'))
+            else {
+                continue;
+            };
+            let cells = conditions.entry(condition).or_default();
+            let index = severity.parse::<usize>().ok().and_then(|severity| severity.checked_sub(1));
+            if let Some(cell) = index.and_then(|index| cells.get_mut(index)) {
+                *cell = Some(estimate);
+            }
+        }
+        for (condition, estimates) in conditions {
+            let mut cells = vec![arm.arm.clone(), text::facet(&arm.facet), spoken(condition)];
+            cells.extend(estimates.map(|estimate| estimate.map_or(NONE.to_owned(), text::estimate)));
+            table.rows.push(cells);
+        }
+    }
+    if !table.rows.is_empty() {
+        section.heading("Accuracy on test under conditions, by severity");
+        section.table(table);
+    }
 }
 
 pub fn configurations(summary: &Summary) -> Section {

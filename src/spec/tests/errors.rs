@@ -55,6 +55,9 @@ mistakes! {
     unknown_transform: PIPELINE, "size: 224" => "size: 224, train: [random_resize_crop, { centre_crop: 3 }]";
     transform_without_its_settings: PIPELINE, "size: 224" => "size: 224, eval: [resize]";
     transform_with_wrong_settings: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: big }, { resize: { siz: 3 } }, { center_crop: 224, resize: 2 }, 7, { resize: [1, 2, 3] }, { normalize: imagenet }]";
+    transform_with_an_impossible_range: PIPELINE, "size: 224" => "size: 224, eval: [{ rotate: 400 }]";
+    transform_out_of_range: PIPELINE, "size: 224" => "size: 224, eval: [{ rotate: { degrees: 20, fill: mirror } }, { vertical_flip: { p: 2 } }, { condition: { name: fogg, severity: 6 } }]";
+    mixed_images_to_evaluate: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: 256 }, { mixup: 0.2 }]";
     transforms_out_of_order: PIPELINE, "size: 224" => "size: 224, eval: [normalize, { resize: 256 }]";
     undeclared_parameter: PIPELINE, "size: 224" => "size: \"${sise}\", seed: \"${view}\"";
     malformed_interpolation: PIPELINE, "size: 224" => "size: \"${views * 2}\"";

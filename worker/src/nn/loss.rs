@@ -4,26 +4,29 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use thawline::stages::optimizer::ClassWeights;
+use thawline::{artifact::SoftTargets, stages::optimizer::ClassWeights};
 
 /// What the images of one split show, and how each counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Targets {
     labels: Vec<i64>,
     classes: usize,
     smoothing: f64,
     /// A weight a class.
     weights: Vec<f64>,
+    /// Of a view whose images are mixed.
+    soft: Option<SoftTargets>,
 }
 
 /// The targets of one batch; padding rows come last and count nothing.
 #[derive(Debug)]
 pub struct Batch {
-    /// f32 [rows, classes]: row i is `w_c ((1 - smoothing) [c = y_i] + smoothing / classes)`, or zeros.
+    /// f32 [rows, classes]: row i is `w_c ((1 - smoothing) p_ic + smoothing / classes)`, or zeros; p is the share of class c in
+    /// image i, for a label 1 and 0.
     pub soft: Tensor,
-    /// i64 [rows]; -1 in padding rows.
+    /// i64 [rows]: the label, or the class with the larger share; -1 in padding rows.
     pub labels: Tensor,
-    /// Sum of `w_(y_i)`: what the summed loss is divided by.
+    /// What the summed loss is divided by, as PyTorch does: the sum of `w_(y_i)` for labels, the number of images for shares.
     pub total_weight: f64,
     /// Rows that are no padding.
     pub images: usize,
@@ -36,7 +39,31 @@ impl Targets {
         let classes = weights.len();
         let wrong = labels.iter().find(|&&y| y < 0 || y >= classes as i64);
         ensure!(wrong.is_none(), "label {} with {classes} classes", wrong.copied().unwrap_or_default());
-        Ok(Targets { labels, classes, smoothing, weights })
+        Ok(Targets { labels, classes, smoothing, weights, soft: None })
+    }
+
+    /// The same images in a view that mixes them; as they are where `soft` is `None`.
+    ///
+    /// # Errors
+    /// When a class is not below the number of classes, or there are not as many rows.
+    pub fn of_view(&self, soft: Option<SoftTargets>) -> Result<Targets> {
+        if let Some(soft) = &soft {
+            ensure!(soft.classes.len() == self.len(), "{} soft targets for {} images", soft.classes.len(), self.len());
+            let wrong = soft.classes.iter().flatten().find(|&&class| class as usize >= self.classes);
+            ensure!(wrong.is_none(), "class {} with {} classes", wrong.copied().unwrap_or_default(), self.classes);
+        }
+        Ok(Targets { soft, ..self.clone() })
+    }
+
+    /// The shares of two classes in an image.
+    fn shares(&self, row: usize) -> [(i64, f64); 2] {
+        match &self.soft {
+            Some(soft) => {
+                let ([class, other], [share, rest]) = (soft.classes[row], soft.shares[row]);
+                [(i64::from(class), f64::from(share)), (i64::from(other), f64::from(rest))]
+            }
+            None => [(self.labels[row], 1.0), (-1, 0.0)],
+        }
     }
 
     /// Every image and class counts the same and nothing is smoothed: what a split is scored with.
@@ -59,11 +86,13 @@ impl Targets {
         let mut labels = vec![-1i64; size];
         let mut total_weight = 0.0;
         for (i, &row) in rows.iter().enumerate() {
-            let label = self.labels[row];
+            let shares = self.shares(row);
+            let label = if shares[1].1 > shares[0].1 { shares[1].0 } else { shares[0].0 };
             labels[i] = label;
-            total_weight += self.weights[label as usize];
+            total_weight += if self.soft.is_some() { 1.0 } else { self.weights[label as usize] };
             for (class, target) in soft[i * self.classes..(i + 1) * self.classes].iter_mut().enumerate() {
-                let hit = if class as i64 == label { 1.0 - self.smoothing } else { 0.0 };
+                let of_class = shares.iter().filter(|(shown, _)| *shown == class as i64);
+                let hit = of_class.map(|(_, share)| share * (1.0 - self.smoothing)).sum::<f64>();
                 *target = (self.weights[class] * (hit + self.smoothing / self.classes as f64)) as f32;
             }
         }
@@ -145,6 +174,31 @@ mod tests {
             score.add(found, count_correct(&padded, &batch).unwrap(), &batch);
             assert_eq!((score.loss(), score.accuracy()), (found, 0.5));
         }
+    }
+
+    #[test]
+    fn soft_targets_equal_pytorchs_cross_entropy_with_probabilities() {
+        let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 1.5, 0.1, 0.2, 0.3, 0.0, -2.0]).view([3, 3]);
+        let mut soft = SoftTargets::default();
+        soft.push(1, 2, 0.3);
+        soft.push(0, 0, 0.6);
+        soft.push(2, 1, 0.9);
+        let probabilities = Tensor::from_slice(&[0.0f32, 0.3, 0.7, 1.0, 0.0, 0.0, 0.0, 0.1, 0.9]).view([3, 3]);
+        for (weights, smoothing) in [(vec![1.0; 3], 0.0), (vec![0.5, 2.0, 1.5], 0.0), (vec![0.5, 2.0, 1.5], 0.1)] {
+            let hard = Targets::new(vec![1, 0, 2], weights.clone(), smoothing).unwrap();
+            let targets = hard.of_view(Some(soft.clone())).unwrap();
+            let weight = Tensor::from_slice(&weights).to_kind(Kind::Float);
+            let mean = tch::Reduction::Mean;
+            let expected = logits.cross_entropy_loss(&probabilities, Some(&weight), mean, -100, smoothing);
+            let batch = targets.batch(&[0, 1, 2], 4).unwrap();
+            let padded = Tensor::cat(&[&logits, &Tensor::from_slice(&[9f32, 9.0, 9.0]).view([1, 3])], 0);
+            let found = cross_entropy(&padded, &batch).unwrap().double_value(&[]);
+            let expected = expected.double_value(&[]);
+            assert!((found - expected).abs() < 1e-6, "{weights:?} {smoothing}: {found} {expected}");
+            assert_eq!(Vec::<i64>::try_from(&batch.labels).unwrap(), [2, 0, 2, -1]);
+        }
+        let hard = Targets::plain(vec![0, 1], 3).unwrap();
+        assert!(hard.of_view(Some(soft)).unwrap_err().to_string().contains("3 soft targets for 2 images"));
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use thawline::{
-    artifact::{Dataset, Image, Reading, views::ViewsWriter},
+    artifact::{Dataset, Image, Reading, SoftTargets, views::ViewsWriter},
     images::{
         Rgb,
         source::Source,
-        transforms::{self, DrawKey},
+        transforms::{self, DrawKey, Transform},
     },
     protocol::{Answer, Outcome},
+    rng::Draws,
     stages::augment::Work,
 };
 
@@ -27,30 +28,74 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let side = work.size as usize;
     let mut writer = ViewsWriter::create(&task.out, rows.len(), side, side)?;
     let chunk = (CHUNK_BYTES / (side * side * 3).max(1)).clamp(1, 256);
+    let mixes = transforms::split_mixing(&work.transforms).1.is_some();
+    let mut targets = SoftTargets::default();
+    let numbers: Vec<usize> = (0..rows.len()).collect();
     let mut done = 0;
-    for images in rows.chunks(chunk) {
-        let prepared: Vec<Result<Rgb>> =
-            images.par_iter().map(|image| prepare(work, &source, image, &dataset.reading)).collect();
-        for image in prepared {
-            writer.push(&image?.pixels)?;
+    for chunk in numbers.chunks(chunk) {
+        let prepared: Vec<Result<Prepared>> =
+            chunk.par_iter().map(|&row| prepare(work, &source, &dataset.reading, &rows, row)).collect();
+        for (prepared, &row) in prepared.into_iter().zip(chunk) {
+            let Prepared { image, mixed } = prepared?;
+            writer.push(&image.pixels)?;
+            let (partner, share) = mixed.unwrap_or((row, 1.0));
+            targets.push(rows[row].label, rows[partner].label, share);
         }
-        done += images.len();
+        done += chunk.len();
         if task.link.progress(done as u64, rows.len() as u64) != Answer::Continue {
             return Err(Stopped.into());
         }
     }
     writer.finish()?;
+    if mixes {
+        targets.write(&task.out)?;
+    }
     let metrics = BTreeMap::from([("images".to_string(), rows.len() as f64)]);
     Ok(Outcome { metrics, images_seen: rows.len() as u64, ..Outcome::default() })
 }
 
-fn prepare(work: &Work, source: &Source, image: &Image, reading: &Reading) -> Result<Rgb> {
+/// A row of a view.
+pub struct Prepared {
+    pub image: Rgb,
+    /// The row it was mixed with, and what is left of its own label.
+    pub mixed: Option<(usize, f64)>,
+}
+
+/// Row `row` of `rows`: transformed, and mixed with another row where the last transform does that. A partner is prepared
+/// again for each image that it is mixed into, with its own draws, so that rows need not wait for each other.
+pub fn prepare(work: &Work, source: &Source, reading: &Reading, rows: &[&Image], row: usize) -> Result<Prepared> {
+    let alone =
+        |image: &Image| prepare_alone(work, transforms::split_mixing(&work.transforms).0, source, reading, image);
+    let mixing = transforms::split_mixing(&work.transforms).1;
+    let own = rows[row];
+    let mut image = alone(own)?;
+    let drawn = mixing.and_then(|(mixing, name)| {
+        let mut draws = Draws::new(work.seed, &own.id, u64::from(work.view.unwrap_or(0)), name);
+        mixing.draw(row, rows.len(), work.size, &mut draws)
+    });
+    let mixed = match drawn {
+        Some(mix) => {
+            let partner = alone(rows[mix.partner])?;
+            Some((mix.partner, mix.apply(&mut image, &partner)))
+        }
+        None => None,
+    };
+    Ok(Prepared { image, mixed })
+}
+
+fn prepare_alone(
+    work: &Work,
+    transforms: &[Transform],
+    source: &Source,
+    reading: &Reading,
+    image: &Image,
+) -> Result<Rgb> {
     let prepare = || -> Result<Rgb> {
         let encoded = source.read(&image.path)?;
         ensure!(encoded.id() == image.id, "it has changed since the dataset was scanned");
         let decoded = encoded.decode(reading)?;
         let key = DrawKey { seed: work.seed, image: &image.id, view: work.view.unwrap_or(0) };
-        transforms::prepare(decoded.image, &work.transforms, work.size, key)
+        transforms::prepare(decoded.image, transforms, work.size, key)
     };
     prepare().with_context(|| image.path.clone())
 }
@@ -139,6 +184,34 @@ mod tests {
         other.reverse();
         assert_eq!(pixels, other.concat());
         assert_ne!(pixels, augment(folder.path(), &root, 1, u64::MAX).unwrap());
+    }
+
+    /// The pixels are those of the two images, mixed in the shares that the targets name.
+    #[test]
+    fn mixed_views_carry_soft_targets() {
+        let (folder, root) = project(&["wide.png", "tall.png", "rgb_png.png"]);
+        let dataset = Dataset::read(&folder.path().join("dataset")).unwrap();
+        let rows = dataset.rows(Split::Train);
+        let work = |transforms: serde_json::Value| -> Work {
+            serde_json::from_value(json!({
+                "split": "train", "view": 4, "size": 24, "transforms": transforms, "seed": 7
+            }))
+            .unwrap()
+        };
+        let alone = work(json!(["random_resized_crop", "horizontal_flip"]));
+        let mixed = work(json!(["random_resized_crop", "horizontal_flip", { "mixup": 0.4 }]));
+        for row in 0..3 {
+            let source = Source::new(&root, dataset.reading.limits);
+            let image = |work: &Work, row| prepare(work, &source, &dataset.reading, &rows, row).unwrap();
+            let found = image(&mixed, row);
+            let (partner, share) = found.mixed.unwrap();
+            assert_ne!(partner, row);
+            let (own, other) = (image(&alone, row).image, image(&alone, partner).image);
+            for ((found, own), other) in found.image.pixels.iter().zip(&own.pixels).zip(&other.pixels) {
+                let expected = share * f64::from(*own) + (1.0 - share) * f64::from(*other);
+                assert!((f64::from(*found) - expected).abs() <= 0.5);
+            }
+        }
     }
 
     #[test]

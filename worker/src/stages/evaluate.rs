@@ -1,6 +1,6 @@
 //! `evaluate`: scores a model on one split.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -10,9 +10,10 @@ use thawline::{
         Activations, Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, scores::PerClass,
     },
     backbones,
+    images::conditions::SEVERITIES,
     metrics::Classified,
     protocol::{Answer, Outcome},
-    stages::evaluate::Work,
+    stages::evaluate::{Work, condition_role},
 };
 
 use crate::{
@@ -83,7 +84,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     check_classes(&model.classes, &dataset.classes)?;
     let tensors = checkpoint::read(&folder.join(Model::WEIGHTS))?;
     let head = ExactHead::new(&tensors, &model.head)?;
-    let features = features(&model, &tensors, task)?;
+    let features = features(&model, &tensors, task, ["features", "views"])?;
     let images = dataset.rows(work.split).len();
     ensure!(
         features.rows == images,
@@ -92,6 +93,18 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
         work.split.name()
     );
     let (scores, predictions) = score(work, &dataset, work.split, head.probabilities(&features)?)?;
+    let mut scores = scores;
+    if !work.conditions.is_empty() {
+        let labels = dataset.labels(work.split);
+        scores.metrics.extend(under_conditions(work, &model, &tensors, &head, &labels, task)?);
+        let error = |role: &str| scores.metrics.get(role).map(|accuracy| 1.0 - accuracy);
+        let roles = work.conditions.iter().flat_map(|&c| SEVERITIES.map(move |severity| condition_role(c, severity)));
+        let errors: Vec<f64> = roles.filter_map(|role| error(&role)).collect();
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        let clean = error("accuracy").unwrap_or_default();
+        scores.metrics.insert("corruption_error".into(), mean);
+        scores.metrics.insert("relative_corruption_error".into(), mean - clean);
+    }
     scores.write(&task.out)?;
     predictions.write(&task.out)?;
     Ok(Outcome {
@@ -102,22 +115,50 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     })
 }
 
-/// What the model's backbone makes of the images: stored already, or computed by the kernel that `extract_features` uses.
-fn features(model: &Model, tensors: &Tensors, task: &mut Task<'_>) -> Result<Features> {
-    if task.inputs.contains_key("features") {
+/// The accuracy under every condition at every severity, by the role of its input.
+fn under_conditions(
+    work: &Work,
+    model: &Model,
+    tensors: &Tensors,
+    head: &ExactHead,
+    labels: &[i64],
+    task: &mut Task<'_>,
+) -> Result<BTreeMap<String, f64>> {
+    let stored = task.inputs.contains_key("features");
+    let mut accuracies = BTreeMap::new();
+    for role in work.conditions.iter().flat_map(|&c| SEVERITIES.map(move |severity| condition_role(c, severity))) {
+        let roles = if stored { [role.as_str(), ""] } else { ["", role.as_str()] };
+        let features = features(model, tensors, task, roles)?;
+        ensure!(features.rows == labels.len(), "`{role}` has {} images, not {}", features.rows, labels.len());
+        let probabilities = head.probabilities(&features)?;
+        let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+        let classified = Classified::new(&labels, &probabilities, model.classes.len())
+            .with_context(|| format!("the model's output under `{role}` cannot be scored"))?;
+        let accuracy = classified.metrics(&[], 1).get("accuracy").copied();
+        accuracies.insert(role, accuracy.context("accuracy is always defined")?);
+    }
+    Ok(accuracies)
+}
+
+/// What the model's backbone makes of the images in the input `stored` or `views`: features already, or pixels for the
+/// kernel that `extract_features` uses.
+fn features(model: &Model, tensors: &Tensors, task: &mut Task<'_>, [stored, views]: [&str; 2]) -> Result<Features> {
+    if task.inputs.contains_key(stored) {
         ensure!(
             model.changed_blocks.is_empty(),
             "the model trained its blocks {}: features of the backbone it started from are not its own",
             model.changed_blocks.join(", ")
         );
-        return Features::read(task.input("features")?);
+        return Features::read(task.input(stored)?);
     }
-    let views = Views::open(task.input("views")?)?;
+    let clean = views == "views";
+    let views = Views::open(task.input(views)?)?;
     let network = trained::network(model, tensors, task.sources.get("weights").map(PathBuf::as_path))?;
     let changed =
         model.changed_blocks.first().map(|name| network.backbone().block_index(name).context("a known block"));
     let line = changed.transpose()?.unwrap_or(network.cut(&model.backbone)? + 1);
-    let stored = task.inputs.get("activations").map(|dir| Activations::open(dir)).transpose()?;
+    // Stored activations are those of the images as they are.
+    let stored = task.inputs.get("activations").filter(|_| clean).map(|dir| Activations::open(dir)).transpose()?;
     let extractor = Divided::new(&network, line, &model.backbone)?;
     extractor.features(&Images::new(views, stored)?, |done, total| match task.link.progress(done, total) {
         Answer::Continue => Ok(()),

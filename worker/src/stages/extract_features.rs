@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use thawline::{
-    artifact::Views,
+    artifact::{SoftTargets, Views},
     backbones::Block,
     protocol::{Answer, Outcome},
     stages::extract_features::Work,
@@ -26,6 +26,10 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
         Answer::Checkpoint | Answer::Stop => Err(Stopped.into()),
     })?;
     features.write(&task.out)?;
+    // What the images show does not change on the way through a backbone.
+    if let Some(targets) = SoftTargets::read(task.input("views")?, views.images)? {
+        targets.write(&task.out)?;
+    }
     Ok(Outcome {
         images_seen: views.images as u64,
         total_parameters: network.backbone().blocks[..=cut].iter().map(Block::parameters).sum(),

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tch::Tensor;
 use thawline::{
-    artifact::{Activations, Dataset, Model, Split, Views, model::HeadSpec},
+    artifact::{Activations, Dataset, Model, SoftTargets, Split, Views, model::HeadSpec},
     protocol::Outcome,
     rng::Draws,
     stages::{
@@ -110,8 +110,8 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 struct Data {
     classes: Vec<String>,
     train: Targets,
-    /// By view; only those that some epoch of the phase reads.
-    views: BTreeMap<u32, Images>,
+    /// By view, with what its images show; only those that some epoch of the phase reads.
+    views: BTreeMap<u32, (Images, Targets)>,
     /// `None` without validation images.
     val: Option<(Images, Targets)>,
 }
@@ -133,7 +133,8 @@ impl Data {
         let mut views = BTreeMap::new();
         for epoch in 0..work.phase.epochs.min(work.views) {
             let view = (work.first_epoch + epoch) % work.views;
-            views.insert(view, open(&format!("train.{view}"), train.len())?);
+            let soft = SoftTargets::read(task.input(&format!("views.train.{view}"))?, train.len())?;
+            views.insert(view, (open(&format!("train.{view}"), train.len())?, train.of_view(soft)?));
         }
         let val = Targets::plain(dataset.labels(Split::Val), classes)?;
         let val = if val.is_empty() { None } else { Some((open("val", val.len())?, val)) };
@@ -209,7 +210,7 @@ fn train_epoch(work: &Work, task: &mut Task<'_>, data: &Data, trainer: &mut Trai
     let Phase { lr, lr_schedule, lr_span: (before, spanned), epochs, .. } = &work.phase;
     let overall = work.first_epoch + epoch;
     let view = overall % work.views;
-    let images = data.views.get(&view).with_context(|| format!("view {view} was not opened"))?;
+    let (images, targets) = data.views.get(&view).with_context(|| format!("view {view} was not opened"))?;
     let order = Draws::new(task.seed, "", u64::from(overall), "batch_order").permutation(data.train.len());
     let mut dropout = Draws::new(task.seed, "", u64::from(overall), "dropout");
     let batches = trainer.batches(&order);
@@ -219,7 +220,7 @@ fn train_epoch(work: &Work, task: &mut Task<'_>, data: &Data, trainer: &mut Trai
     for (i, rows) in batches.into_iter().enumerate() {
         let step = u64::from(before + epoch) * steps + i as u64;
         rate = lr * lr_schedule.factor(step, u64::from(*spanned) * steps, steps);
-        trainer.step(images, &data.train, rows, rate, &mut dropout, &mut score)?;
+        trainer.step(images, targets, rows, rate, &mut dropout, &mut score)?;
         let done = u64::from(epoch) * steps + i as u64 + 1;
         // Whoever wants it to stop is asked again at the end of the epoch, where nothing is lost.
         task.link.progress(done, u64::from(*epochs) * steps);

@@ -18,6 +18,8 @@ mod extract_features;
 mod fine_tune;
 mod train_head;
 
+pub use augment::prepare;
+
 /// Runs one node. `work` is the kind's `Work`.
 pub fn run(kind: &str, work: Value, task: &mut Task<'_>) -> Result<Outcome> {
     match kind {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tch::Tensor;
 use thawline::{
     artifact::{
-        Dataset, Features, Model, Split,
+        Dataset, Features, Model, SoftTargets, Split,
         model::{BackboneSpec, HeadSpec},
     },
     backbones::{self, Block},
@@ -46,6 +46,7 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
 
     let mut view = 0;
     let mut features = read(task, "features.train.0", train.len())?;
+    let mut targets = targets_of(task, "features.train.0", &train)?;
     let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
     let rules: Vec<Optimizer> = works.iter().map(|work| work.training.optimizer).collect();
     let mut panels = Panels::new(&spec, &rules, training, task.seed)?;
@@ -61,7 +62,9 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
     for epoch in 0..training.epochs {
         if epoch % work.views != view {
             view = epoch % work.views;
-            features = read(task, &format!("features.train.{view}"), train.len())?;
+            let role = format!("features.train.{view}");
+            features = read(task, &role, train.len())?;
+            targets = targets_of(task, &role, &train)?;
         }
         let order = Draws::new(task.seed, "", u64::from(epoch), "batch_order").permutation(train.len());
         panels.begin_epoch(task.seed, epoch);
@@ -71,7 +74,7 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
             let step = u64::from(epoch) * steps_per_epoch + i as u64;
             factor = training.lr_schedule.factor(step, steps, steps_per_epoch);
             let x = gather(&features, rows, training.batch_size)?;
-            panels.step(&x, &train.batch(rows, training.batch_size)?, factor, &mut scores)?;
+            panels.step(&x, &targets.batch(rows, training.batch_size)?, factor, &mut scores)?;
         }
         let val_scores = match &val_features {
             Some(features) => Some(panels.evaluate(features, &val, training.batch_size, works.len())?),
@@ -225,6 +228,11 @@ fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
+}
+
+/// What the images of one view show: `labels`, unless the view mixes images.
+fn targets_of(task: &Task<'_>, role: &str, labels: &Targets) -> Result<Targets> {
+    labels.of_view(SoftTargets::read(task.input(role)?, labels.len())?)
 }
 
 /// Parameters of the backbone's blocks up to its cut.

@@ -29,7 +29,7 @@ fn dataset() -> Dataset {
 }
 
 fn work() -> Work {
-    Work { split: Split::Val, top_k: vec![2, 5], calibration_bins: 15 }
+    Work { split: Split::Val, top_k: vec![2, 5], calibration_bins: 15, conditions: Vec::new() }
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! `contrast`: `{ contrast: 0.4 }` or `{ contrast: [0.8, 1.5] }`.
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Step,
+    parameter::{AroundOne, Range, ShortForm},
+};
+use crate::{
+    images::{Rgb, colour},
+    rng::Draws,
+};
+
+/// Moves pixels from the mean luma by a factor: 0 is grey, 1 the image, as the `contrast` of torchvision's `ColorJitter`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contrast {
+    /// Factors, at least 0; `0.4` for [0.6, 1.4].
+    factor: Range<AroundOne>,
+}
+
+impl Step for Contrast {
+    fn short() -> Option<ShortForm> {
+        ShortForm::of::<Range<AroundOne>>("factor")
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.factor.within("factor", 0.0, f64::INFINITY)
+    }
+
+    fn draws(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, mut image: Rgb, _size: u32, draws: &mut Draws) -> Result<Rgb> {
+        colour::adjust_contrast(&mut image, self.factor.draw(draws));
+        Ok(image)
+    }
+}
