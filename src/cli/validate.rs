@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Set a parameter of every arm: stronger than the YAML.
     #[arg(short = 'S', long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
+    /// Print what the file comes to: everything looked up that it extends, names and leaves to defaults.
+    #[arg(long, conflicts_with = "format")]
+    resolved: bool,
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
@@ -26,7 +29,9 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     for path in &arguments.paths {
         match spec::load(path, &arguments.set, common.project.as_deref()) {
             Ok(experiment) => {
-                if arguments.format == TextOrJson::Text && !common.quiet {
+                if arguments.resolved {
+                    output::print(&spec::resolved(&experiment)?);
+                } else if arguments.format == TextOrJson::Text && !common.quiet {
                     for notice in &experiment.notices {
                         output::remark(&format!("notice: {notice}"));
                     }

@@ -1,7 +1,7 @@
 //! What a swept parameter may be: a list, a range or a distribution, and the way from it to the unit interval and back, on
 //! which all search methods work.
 
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::Params;
@@ -54,6 +54,19 @@ impl Domain {
             Domain::Int { min, max } => Some(max.abs_diff(*min).saturating_add(1)),
             Domain::Quantized { min, max, q } => Some(((max - min) / q + SLACK) as u64 + 1),
             Domain::Uniform { .. } | Domain::LogUniform { .. } | Domain::Normal { .. } => None,
+        }
+    }
+
+    /// As it is written in a sweep.
+    pub fn written(&self) -> Value {
+        match self {
+            Domain::Values(values) => json!({ "values": values }),
+            Domain::Together(entries) => json!({ "together": entries }),
+            Domain::Uniform { min, max } => json!({ "distribution": "uniform", "min": min, "max": max }),
+            Domain::LogUniform { min, max } => json!({ "distribution": "log_uniform", "min": min, "max": max }),
+            Domain::Int { min, max } => json!({ "distribution": "int", "min": min, "max": max }),
+            Domain::Quantized { min, max, q } => json!({ "distribution": "q_uniform", "min": min, "max": max, "q": q }),
+            Domain::Normal { mu, sigma } => json!({ "distribution": "normal", "mu": mu, "sigma": sigma }),
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     Params,
     arm::{Arm, Axis},
     diagnostic::{Fault, Problems, quote},
+    layers::ParamFile,
     locate::{NodePath, Source, Step, join, join_index},
     metric::{Goal, Metric},
     pipeline::{Pipeline, check_literal},
@@ -91,6 +92,8 @@ pub(super) struct File {
     description: Option<String>,
     /// For every arm.
     params: Params,
+    /// Files of parameters for every arm, relative to this file: weaker than `params` and than what is swept.
+    params_from: Option<OneOrMany>,
     /// The recipes to compare, by name.
     #[schemars(with = "BTreeMap<String, ArmFile>")]
     arms: Map<String, Value>,
@@ -145,6 +148,24 @@ struct MetricFile {
     goal: Option<Goal>,
 }
 
+/// One path, or a list of them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// Each with where it is written.
+    pub(super) fn with_places(self, path: &NodePath) -> Vec<(String, NodePath)> {
+        match self {
+            OneOrMany::One(one) => vec![(one, path.clone())],
+            OneOrMany::Many(many) => many.into_iter().enumerate().map(|(i, one)| (one, join_index(path, i))).collect(),
+        }
+    }
+}
+
 /// JSON Schema of an experiment file.
 pub fn schema() -> Value {
     schemars::schema_for!(File).to_value()
@@ -184,10 +205,17 @@ impl File {
         self.arms.iter().filter_map(|(name, arm)| Some((name.clone(), path(arm)?))).collect()
     }
 
-    /// The experiment but for its arms' metric stages; `pipelines` are those that could be read, by arm.
+    /// The parameter files that it names, each with where it is written.
+    pub(super) fn param_files(&mut self) -> Vec<(String, NodePath)> {
+        self.params_from.take().map_or_else(Vec::new, |files| files.with_places(&at("params_from")))
+    }
+
+    /// The experiment but for its arms' metric stages; `files` are its parameter files, `pipelines` those that could be read,
+    /// by arm.
     pub(super) fn assemble(
         mut self,
         source: &Arc<Source>,
+        files: &[ParamFile],
         overrides: &[Override],
         pipelines: &HashMap<String, Arc<Pipeline>>,
         problems: &mut Problems,
@@ -243,6 +271,7 @@ impl File {
             let layers = Layers {
                 source,
                 path: &path,
+                files,
                 experiment: &self.params,
                 shared: &shared,
                 facets: &facets,
@@ -263,6 +292,13 @@ impl File {
             for (key, place) in in_file.chain(swept).filter(|(key, _)| !declared.iter().any(|name| name == key)) {
                 let message = format!("no arm's pipeline declares the parameter {}", quote(key));
                 faults.push(Fault::key(&place, message).suggest(key, declared.iter().map(String::as_str)));
+            }
+        }
+        for file in files.iter().filter(|_| all_read) {
+            for key in file.params.keys().filter(|key| !declared.contains(key)) {
+                let message = format!("no arm's pipeline declares the parameter {}", quote(key));
+                let fault = Fault::key(&join(&[], key), message);
+                problems.notice(&file.source, fault.suggest(key, declared.iter().map(String::as_str)));
             }
         }
         let report = self.report.take().unwrap_or_default();
@@ -379,6 +415,7 @@ struct Layers<'a> {
     source: &'a Arc<Source>,
     /// Of the arm.
     path: &'a NodePath,
+    files: &'a [ParamFile],
     experiment: &'a Params,
     shared: &'a ReadSweep,
     facets: &'a [Facet],
@@ -394,6 +431,13 @@ impl Layers<'_> {
         let overridden = |key: &str| self.overrides.iter().any(|(name, ..)| name == key);
         let declares = |key: &str| pipeline.params.contains_key(key);
         let dropped = |key: &str| format!("arm {title} does not declare {}; it is left out there", quote(key));
+        // A file may serve other experiments too: what an arm does not declare is none of its business.
+        for file in self.files {
+            for (key, value) in file.params.iter().filter(|(key, _)| declares(key) && !overridden(key)) {
+                arm.params.insert(key.clone(), value.clone());
+                arm.origins.insert(key.clone(), (file.source.clone(), join(&[], key)));
+            }
+        }
         let experiment = self.experiment.iter().map(|(key, value)| (key, value, join(&at("params"), key)));
         let own = self.arm.iter().map(|(key, value)| (key, value, join(&join(self.path, "params"), key)));
         for (key, value, place) in experiment.chain(own).filter(|(key, ..)| !overridden(key)) {
@@ -438,8 +482,7 @@ impl Layers<'_> {
 /// An arm of a pipeline's own parameters, and `-S`.
 pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[Override]) -> Arm {
     let mut params = pipeline.params.clone();
-    let mut origins: HashMap<_, _> =
-        params.keys().map(|key| (key.clone(), (pipeline.source.clone(), join(&at("params"), key)))).collect();
+    let mut origins = pipeline.origins.clone();
     for (key, value, source) in overrides.iter().filter(|(key, ..)| pipeline.params.contains_key(key)) {
         params.insert(key.clone(), value.clone());
         origins.insert(key.clone(), (source.clone(), Vec::new()));

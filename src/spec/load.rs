@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::{
     arm::{Arm, Axis},
     diagnostic::{Diagnostic, Diagnostics, Fault, Problems, Severity, alternatives, describe, display, nearest, quote},
-    experiment::{self, Experiment, File, Override, ReportSpec},
+    experiment::{self, Experiment, File, OneOrMany, Override, ReportSpec},
+    layers::{Layer, ParamFile},
     locate::{NodePath, Source, Step, join},
     metric::Metric,
     pipeline::Pipeline,
@@ -61,19 +62,21 @@ impl Loader {
         let overrides = self.overrides(overrides);
         let name = stem(&path);
         let has = |key: &str| tree.get(key).is_some();
-        let (mut arms, mut experiment) = match (has("arms"), has("stages")) {
+        let (mut arms, mut experiment) = match (has("arms"), has("stages") || has("extends")) {
             (true, false) => {
-                let file = File::new(&source, tree, &mut self.problems);
+                let mut file = File::new(&source, tree, &mut self.problems);
+                let files = self.param_files(&source, file.param_files());
                 let named = file.pipelines().into_iter();
                 let read = named.filter_map(|(arm, text)| {
                     let pipeline = self.pipeline_of_arm(&source, &arm, &text)?;
                     Some((arm, pipeline))
                 });
                 let pipelines = read.collect();
-                file.assemble(&source, &overrides, &pipelines, &mut self.problems)
+                file.assemble(&source, &files, &overrides, &pipelines, &mut self.problems)
             }
             (false, true) => {
-                let pipeline = Arc::new(Pipeline::new(name.clone(), source.clone(), tree, &mut self.problems));
+                let layers = self.layers(source.clone(), tree)?;
+                let pipeline = Arc::new(Pipeline::new(name.clone(), layers, &mut self.problems));
                 let arm = experiment::single(name.clone(), pipeline.clone(), &overrides);
                 (vec![arm], of_pipeline(&pipeline))
             }
@@ -111,7 +114,9 @@ impl Loader {
         // The parser counts the mark as a column, which would end the document at the second line.
         let read = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
         let source = Arc::new(Source { path: path.to_owned(), text: read });
-        self.sources.push((path.to_owned(), text));
+        if self.sources.iter().all(|(known, _)| known != path) {
+            self.sources.push((path.to_owned(), text));
+        }
         Ok(yaml::read(&source, &mut self.problems).map(|tree| (source, tree)))
     }
 
@@ -143,29 +148,24 @@ impl Loader {
 
     /// The pipeline that an arm names, read once however many arms name it.
     fn pipeline_of_arm(&mut self, from: &Arc<Source>, arm: &str, text: &str) -> Option<Arc<Pipeline>> {
-        let folder = from.path.parent().unwrap_or(Path::new("."));
-        let path = absolute(&folder.join(text));
+        let path = beside(from, text);
         if let Some(known) = self.pipelines.get(&path) {
             return known.clone();
         }
-        let pipeline = match self.read(&path) {
-            Ok(Some((source, tree))) => self.pipeline(&path, source, tree),
-            Ok(None) => None,
-            Err(message) => {
-                let at = key_path(&["arms", arm, "pipeline"]);
-                let fault = Fault::value(&at, format!("{}: {message}", display(&path)));
-                let help = nearest_file(&path).map(|near| format!("did you mean {near}?"));
-                self.problems.add(from, Fault { help, ..fault });
-                // Reported at every arm that names it.
-                return None;
-            }
-        };
+        let at = key_path(&["arms", arm, "pipeline"]);
+        if !path.is_file() {
+            // Said at every arm that names it.
+            self.read_beside(from, &path, &at);
+            return None;
+        }
+        let read = self.read_beside(from, &path, &at);
+        let pipeline = read.and_then(|(source, tree)| self.pipeline(&path, source, tree));
         self.pipelines.insert(path, pipeline.clone());
         pipeline
     }
 
     fn pipeline(&mut self, path: &Path, source: Arc<Source>, tree: Value) -> Option<Arc<Pipeline>> {
-        if tree.get("stages").is_none() {
+        if tree.get("stages").is_none() && tree.get("extends").is_none() {
             let message = match tree {
                 Value::Object(_) => "this is no pipeline: it has no `stages`".to_owned(),
                 Value::Null => "this pipeline is empty".to_owned(),
@@ -174,7 +174,85 @@ impl Loader {
             self.problems.add(&source, Fault::value(&Vec::new(), message).help(PIPELINE));
             return None;
         }
-        Some(Arc::new(Pipeline::new(stem(path), source, tree, &mut self.problems)))
+        let layers = self.layers(source, tree)?;
+        Some(Arc::new(Pipeline::new(stem(path), layers, &mut self.problems)))
+    }
+
+    /// A pipeline file behind those that it extends, the base first, each with its parameter files. `None` when one of them
+    /// cannot be read: what stands on it would only be wrong for the same reason.
+    fn layers(&mut self, source: Arc<Source>, tree: Value) -> Option<Vec<Layer>> {
+        let mut layers = Vec::new();
+        let mut next = Some((source, tree));
+        let mut extended: Vec<PathBuf> = Vec::new();
+        while let Some((source, tree)) = next.take() {
+            extended.push(source.path.clone());
+            next = match tree.get("extends") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(text)) => Some(self.extended(&source, text, &extended)?),
+                Some(other) => {
+                    let message = format!("`extends`: expected the path of a pipeline, found {}", describe(other));
+                    self.problems.add(&source, Fault::value(&key_path(&["extends"]), message));
+                    return None;
+                }
+            };
+            let named = match tree.get("params_from").cloned().map(serde_json::from_value::<OneOrMany>) {
+                None => Vec::new(),
+                Some(Ok(files)) => files.with_places(&key_path(&["params_from"])),
+                Some(Err(_)) => {
+                    let found = describe(&tree["params_from"]);
+                    let message = format!("`params_from`: expected a path or a list of paths, found {found}");
+                    self.problems.add(&source, Fault::value(&key_path(&["params_from"]), message));
+                    Vec::new()
+                }
+            };
+            let files = self.param_files(&source, named);
+            layers.push(Layer { source, tree, files });
+        }
+        layers.reverse();
+        Some(layers)
+    }
+
+    /// The pipeline that `from` extends, unless that is among those `already` met.
+    fn extended(&mut self, from: &Arc<Source>, text: &str, already: &[PathBuf]) -> Option<(Arc<Source>, Value)> {
+        let at = key_path(&["extends"]);
+        let path = beside(from, text);
+        if let Some(first) = already.iter().position(|known| *known == path) {
+            let names: Vec<String> = already[first..].iter().chain([&path]).map(|path| display(path)).collect();
+            let message = format!("pipelines extend each other in a circle: {}", names.join(" -> "));
+            self.problems.add(from, Fault::value(&at, message));
+            return None;
+        }
+        let (source, tree) = self.read_beside(from, &path, &at)?;
+        if tree.get("stages").is_none() && tree.get("extends").is_none() {
+            let fault = Fault::value(&at, format!("{} is no pipeline: it has no `stages`", display(&path)));
+            self.problems.add(from, fault.help(PIPELINE));
+            return None;
+        }
+        Some((source, tree))
+    }
+
+    /// The parameter files of these names, those that can be read.
+    fn param_files(&mut self, from: &Arc<Source>, named: Vec<(String, NodePath)>) -> Vec<ParamFile> {
+        let mut files = Vec::new();
+        for (text, at) in named {
+            if let Some((source, tree)) = self.read_beside(from, &beside(from, &text), &at) {
+                files.push(ParamFile::new(source, tree, &mut self.problems));
+            }
+        }
+        files
+    }
+
+    /// Reads a file that `from` names at `at`; says there when it has no text.
+    fn read_beside(&mut self, from: &Arc<Source>, path: &Path, at: &NodePath) -> Option<(Arc<Source>, Value)> {
+        match self.read(path) {
+            Ok(read) => read,
+            Err(message) => {
+                let fault = Fault::value(at, format!("{}: {message}", display(path)));
+                let help = nearest_file(path).map(|near| format!("did you mean {near}?"));
+                self.problems.add(from, Fault { help, ..fault });
+                None
+            }
+        }
     }
 
     /// Folds divide the images themselves, and take val from what is left in `split`'s proportion.
@@ -277,6 +355,11 @@ fn of_pipeline(pipeline: &Pipeline) -> Experiment {
         notices: Vec::new(),
         sources: Vec::new(),
     }
+}
+
+/// The file that a path written in `from` means.
+fn beside(from: &Source, text: &str) -> PathBuf {
+    absolute(&from.path.parent().unwrap_or(Path::new(".")).join(text))
 }
 
 fn key_path(keys: &[&str]) -> NodePath {

@@ -3,7 +3,8 @@
 //! everything that is wrong with it, located, at once. Knows nothing of nodes, caches or results.
 //!
 //! The way of a file: `yaml` (text to a tree), `interpolate` (`${x}`), `schema` and `semantics` (what may stand there),
-//! `pipeline` and `experiment` (the two kinds of file), `arm` (one recipe, resolved per configuration), `locate` and
+//! `layers` (pipelines that extend others, and
+//! parameter files), `pipeline` and `experiment` (the two kinds of file), `arm` (one recipe, resolved per configuration), `locate` and
 //! `diagnostic` (what is wrong, and where).
 
 mod arm;
@@ -11,11 +12,13 @@ mod diagnostic;
 mod domain;
 mod experiment;
 mod interpolate;
+mod layers;
 mod load;
 mod locate;
 mod metric;
 mod pipeline;
 mod read_sweep;
+mod resolved;
 mod schema;
 mod semantics;
 mod sweep;
@@ -32,6 +35,7 @@ pub use experiment::{Experiment, Folds, ReportSpec, schema as experiment_schema}
 pub use load::{load, project_root};
 pub use metric::{Goal, Metric};
 pub use pipeline::Pipeline;
+pub use resolved::resolved;
 pub use semantics::BackboneChoice;
 pub use sweep::{Method, Parameter, Sweep, scaled};
 

@@ -7,12 +7,13 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Params,
-    diagnostic::{Fault, Problems, describe, quote},
+    diagnostic::{Fault, Problems, quote},
     interpolate::{Template, Use},
+    layers::{Layer, Written, WrittenStage},
     locate::{NodePath, Source, Step, join},
     schema::{self, Reference},
     semantics,
@@ -34,6 +35,9 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// The declared parameters with the values that the file gives them.
     pub params: Params,
+    /// Where each of them has its value.
+    pub(super) origins: HashMap<String, (Arc<Source>, NodePath)>,
+    /// Its own file, not those that it extends.
     pub(super) source: Arc<Source>,
     stages: Vec<StageTemplate>,
     /// By stage, and by the values of the parameters that it reads.
@@ -43,6 +47,8 @@ pub struct Pipeline {
 #[derive(Debug)]
 struct StageTemplate {
     name: String,
+    /// The file that it is written in.
+    source: Arc<Source>,
     /// `{ kind: { parameters } }`.
     template: Template,
     uses: Vec<Use>,
@@ -70,41 +76,25 @@ impl Checked {
 }
 
 impl Pipeline {
-    /// Reads the tree of a pipeline file. What is wrong is added to `problems`; what is right is kept.
-    pub(super) fn new(name: String, source: Arc<Source>, mut root: Value, problems: &mut Problems) -> Pipeline {
-        let mut map = root.as_object_mut().map(std::mem::take).unwrap_or_default();
-        let at = |key: &str| vec![Step::Key(key.to_owned())];
-        let mut faults = Vec::new();
-        for key in map.keys().filter(|key| !["description", "params", "stages"].contains(&key.as_str())) {
-            let fault = Fault::key(&at(key), format!("unknown key {} in a pipeline", quote(key)));
-            faults.push(fault.suggest(key, ["params", "stages", "description"]));
-        }
-        let description = match map.remove("description") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text),
-            Some(other) => {
-                let message = format!("`description`: expected text, found {}", describe(&other));
-                faults.push(Fault::value(&at("description"), message));
-                None
-            }
-        };
-        let params = section(&mut map, "params", &mut faults);
-        check_literal(&params.clone().into(), &at("params"), &mut faults);
-        let written = section(&mut map, "stages", &mut faults);
-        if written.is_empty() && faults.iter().all(|fault| fault.path != at("stages")) {
-            faults.push(Fault::key(&at("stages"), "a pipeline needs at least one stage"));
+    /// Puts together what the layers of a pipeline say; the last one is its own file. What is wrong is added to `problems`;
+    /// what is right is kept.
+    pub(super) fn new(name: String, layers: Vec<Layer>, problems: &mut Problems) -> Pipeline {
+        let source = layers.last().map(|layer| layer.source.clone()).expect("a pipeline has its own file");
+        let mut written = Written::default();
+        layers.into_iter().for_each(|layer| written.add(layer, problems));
+        let Written { description, mut params, origins, stages: written } = written;
+        let at_stages = vec![Step::Key("stages".to_owned())];
+        if written.is_empty() && !problems.any_in(&source) {
+            problems.add(&source, Fault::key(&at_stages, "a pipeline needs at least one stage"));
         }
         if written.len() > MOST_STAGES {
             let message = format!("a pipeline has at most {MOST_STAGES} stages; this one has {}", written.len());
-            faults.push(Fault::key(&at("stages"), message));
+            problems.add(&source, Fault::key(&at_stages, message));
         }
         let mut stages = Vec::new();
-        for (name, body) in written.into_iter().take(MOST_STAGES) {
-            let path = join(&at("stages"), &name);
-            if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
-                let message = format!("{} is no name for a stage", quote(&name));
-                faults.push(Fault::key(&path, message).help("use letters, digits, `_` and `-`"));
-            }
+        for WrittenStage { name, body, source } in written.into_iter().take(MOST_STAGES) {
+            let path = join(&at_stages, &name);
+            let mut faults = Vec::new();
             let template = Template::new(&body, &path, &mut faults);
             let uses = template.uses(&Vec::new());
             for unknown in uses.iter().filter(|used| !params.contains_key(&used.parameter)) {
@@ -113,20 +103,27 @@ impl Pipeline {
                 let known = params.keys().map(String::as_str);
                 faults.push(Fault::value(&at, message).suggest(&unknown.parameter, known));
             }
-            let mut reads: Vec<usize> = uses.iter().filter_map(|used| index_of(&params, &used.parameter)).collect();
-            reads.sort_unstable();
-            reads.dedup();
-            stages.push(StageTemplate { name, template, uses, reads });
+            faults.into_iter().for_each(|fault| problems.add(&source, fault));
+            stages.push(StageTemplate { name, source, template, uses, reads: Vec::new() });
         }
-        for name in params.keys() {
-            if !stages.iter().flat_map(|stage| &stage.uses).any(|used| used.parameter == *name) {
+        let used = |name: &str| stages.iter().flat_map(|stage| &stage.uses).any(|used| used.parameter == name);
+        params.retain(|name, _| {
+            let (used, origin) = (used(name), &origins[name]);
+            let own = origin.0.path == source.path;
+            if !used && own {
                 let message = format!("parameter {} is declared, but nothing uses it", quote(name));
-                problems.notice(&source, Fault::key(&join(&at("params"), name), message));
+                problems.notice(&source, Fault::key(&origin.1, message));
             }
+            // What is inherited goes with the stages that used it; a parameter file may serve other pipelines too.
+            used || own
+        });
+        for stage in &mut stages {
+            stage.reads = stage.uses.iter().filter_map(|used| index_of(&params, &used.parameter)).collect();
+            stage.reads.sort_unstable();
+            stage.reads.dedup();
         }
-        faults.into_iter().for_each(|fault| problems.add(&source, fault));
         let (path, checked) = (source.path.clone(), Mutex::new(vec![HashMap::new(); stages.len()]));
-        Pipeline { name, path, description, params, source, stages, checked }
+        Pipeline { name, path, description, params, origins, source, stages, checked }
     }
 
     /// Every stage, in file order, for these values of the parameters, in their order.
@@ -167,7 +164,7 @@ impl Pipeline {
         from_parameter.unwrap_or_else(|| {
             let here = [Step::Key("stages".into()), Step::Key(stage.name.clone())];
             let path = here.into_iter().chain(fault.path.iter().cloned()).collect();
-            (self.source.clone(), Fault { path, ..fault })
+            (stage.source.clone(), Fault { path, ..fault })
         })
     }
 }
@@ -231,19 +228,6 @@ fn single_entry(body: Value) -> Option<(String, Value)> {
     match (entries.next(), entries.next()) {
         (Some(entry), None) => Some(entry),
         _ => None,
-    }
-}
-
-/// The map under `key`; absent and null are empty.
-fn section(map: &mut Map<String, Value>, key: &str, faults: &mut Vec<Fault>) -> Map<String, Value> {
-    match map.remove(key) {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(section)) => section,
-        Some(other) => {
-            let message = format!("`{key}`: expected a map, found {}", describe(&other));
-            faults.push(Fault::value(&vec![Step::Key(key.to_owned())], message));
-            Map::new()
-        }
     }
 }
 

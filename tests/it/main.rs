@@ -13,6 +13,7 @@ mod predict;
 mod preview;
 mod report;
 mod results;
+mod reuse;
 mod scale;
 mod search;
 #[allow(dead_code, reason = "breaking off is for the unit tests of downloads")]
