@@ -3,6 +3,7 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod device;
 mod export;
 mod folds;
 mod golden;

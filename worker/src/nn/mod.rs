@@ -7,6 +7,7 @@
 
 mod attention;
 pub mod checkpoint;
+pub mod device;
 mod extractor;
 mod fold;
 mod forward;

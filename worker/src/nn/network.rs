@@ -7,6 +7,7 @@ use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{
     checkpoint::{self, Dtype, TensorData},
+    device::placed,
     fold::Frozen,
     forward::{Forward, mean_of_positions},
     init,
@@ -236,7 +237,7 @@ fn take(
     Ok(tensors)
 }
 
-/// A float32 tensor of the same shape and values.
+/// A float32 tensor of the same shape and values, where this process computes.
 pub fn from_data(data: &TensorData) -> Result<Tensor> {
     let TensorData { dtype, shape, bytes } = data;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -253,7 +254,7 @@ pub fn from_data(data: &TensorData) -> Result<Tensor> {
         Dtype::Bool => Kind::Bool,
     };
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
+    placed(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
 }
 
 /// A tensor's values in float32, detached, in row-major order.
