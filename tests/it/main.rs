@@ -21,5 +21,6 @@ mod server;
 mod structure;
 mod support;
 mod thaw_line;
+mod torchscript;
 mod validate;
 mod weights;

@@ -23,10 +23,15 @@ unsafe extern "C" {
 
 /// A new tensor, where this process computes.
 pub fn placed(tensor: Tensor) -> Result<Tensor> {
-    match DEVICE.get() {
-        None | Some(Device::Cpu) => Ok(tensor),
-        Some(&device) => Ok(tensor.f_to_device(device)?),
+    match current() {
+        Device::Cpu => Ok(tensor),
+        gpu => Ok(tensor.f_to_device(gpu)?),
     }
+}
+
+/// Where this process computes.
+pub fn current() -> Device {
+    DEVICE.get().copied().unwrap_or(Device::Cpu)
 }
 
 /// Computes on this GPU from here on, with the full libtorch in `libtorch`. To be called before anything else of libtorch.

@@ -20,6 +20,7 @@ mod network;
 mod optimizer;
 mod pack;
 pub mod pixels;
+mod script;
 #[cfg(test)]
 mod tests;
 mod train;
