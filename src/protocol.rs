@@ -154,6 +154,8 @@ pub enum Question {
         metadata: String,
         out: PathBuf,
     },
+    /// The GPUs that the full libtorch in this folder can use.
+    Gpus { libtorch: PathBuf },
     /// A contact sheet of training images as an `augment` stage prepares them.
     Preview {
         /// The dataset stage's `Work`.
@@ -194,6 +196,8 @@ pub enum Response {
     Predictions(Vec<Prediction>),
     /// Tensors that were written.
     Exported(usize),
+    /// Their names, in CUDA's order.
+    Gpus(Vec<String>),
     /// The image of each row of a contact sheet, relative to the dataset's root.
     Rows(Vec<String>),
     Error(String),

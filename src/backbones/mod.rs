@@ -18,6 +18,7 @@ mod shape;
 mod shufflenet;
 mod squeezenet;
 mod swin;
+mod torchscript;
 mod vgg;
 mod vit;
 pub mod weights;
@@ -28,6 +29,7 @@ use anyhow::{Context, Result};
 
 pub use layer::{Activation, Attention, Layer, Padding, ParameterSpec, Resampling, Role, Tokens, WindowAttention};
 pub use shape::Shape;
+pub use torchscript::{Chosen, TORCHSCRIPT, Torchscript};
 
 use crate::artifact::model::Pooling;
 
@@ -183,9 +185,9 @@ pub fn all() -> &'static [Backbone] {
     &REGISTRY
 }
 
-/// The backbone of that name.
+/// The backbone of that name; also [`TORCHSCRIPT`].
 pub fn find(name: &str) -> Option<&'static Backbone> {
-    all().iter().find(|b| b.name == name)
+    all().iter().chain([&*TORCHSCRIPT]).find(|b| b.name == name)
 }
 
 /// [`find`], or an error that lists the names there are.

@@ -27,6 +27,14 @@ fn digest(backbone: &Backbone) -> String {
 }
 
 #[test]
+fn the_differences_of_every_backbone_are_published() {
+    let page = include_str!("../../docs/backbones.md");
+    for backbone in all() {
+        assert!(page.contains(&format!("\n| {} | ", backbone.name)), "{} is not in docs/backbones.md", backbone.name);
+    }
+}
+
+#[test]
 fn tensors_and_counts_are_the_publishers() {
     for backbone in all() {
         let expected = reference(backbone);

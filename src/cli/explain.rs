@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{
     Common, Outcome, Target, TextOrJson,
+    device::Placement,
     forecast::{self, Forecast},
     output, project, usage,
 };
@@ -18,6 +19,8 @@ use crate::store::Store;
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    placement: Placement,
     /// A trial's name, a node's label (`tuned.phase2`, `features[val]`) or a part of one; by default every node.
     #[arg(value_name = "NODE|TRIAL")]
     what: Option<String>,
@@ -27,8 +30,9 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let experiment = project::load(common, &arguments.target)?;
+    let device = arguments.placement.device(common)?;
     let mut store = Store::open(&experiment.root)?;
-    let mut forecast = Forecast::new(&experiment, &mut store)?;
+    let mut forecast = Forecast::new(&experiment, &device, &mut store)?;
     let nodes = select(&forecast, arguments.what.as_deref());
     if nodes.is_empty() {
         let what = arguments.what.as_deref().unwrap_or_default();

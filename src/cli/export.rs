@@ -44,6 +44,13 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     }
     let mut store = project::existing_store(common, None)?;
     let found = trained::find(&mut store, &arguments.trial, arguments.stage.as_deref())?;
+    if found.model.backbone.backbone == backbones::TORCHSCRIPT.name {
+        let path = found.place.weights.unwrap_or_default();
+        return Err(usage(anyhow!(
+            "this model's backbone is a TorchScript file, {}: it cannot be exported",
+            path.display()
+        )));
+    }
     let metadata = metadata(&arguments.trial, &found.model, &found.views)?;
     let question = Question::Export { model: found.place, format, metadata, out: out.clone() };
     let Response::Exported(tensors) = ask(&question)? else {

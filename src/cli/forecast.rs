@@ -6,6 +6,7 @@ use anyhow::Result;
 use petgraph::graph::NodeIndex;
 
 use crate::{
+    device::Device,
     engine::{explain, plan_all, scheduler::Scheduler},
     plan::{
         Plan,
@@ -36,8 +37,9 @@ pub enum Expectation {
 }
 
 impl Forecast {
-    pub fn new(experiment: &Experiment, store: &mut Store) -> Result<Forecast> {
-        let mut plan = Plan::default();
+    /// Of a run on `device`.
+    pub fn new(experiment: &Experiment, device: &Device, store: &mut Store) -> Result<Forecast> {
+        let mut plan = Plan::on(&device.class);
         let mut files = Seen::default();
         let mut sources = DiskSources::new(store, &mut files, &experiment.root).lenient();
         plan_all(experiment, &mut plan, &mut sources)?;

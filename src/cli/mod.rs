@@ -5,6 +5,7 @@
 mod ask;
 mod compare;
 mod dag;
+mod device;
 mod explain;
 mod export;
 mod forecast;

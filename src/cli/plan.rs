@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Common, Outcome, Target, TextOrJson,
+    device::Placement,
     forecast::{self, Expectation, Forecast},
     output, project, text,
 };
@@ -28,19 +29,22 @@ const LISTED: usize = 30;
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    placement: Placement,
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
-    show(common, &arguments.target, arguments.format)
+    show(common, &arguments.target, arguments.placement, arguments.format)
 }
 
 /// Shows what running `target` would do.
-pub fn show(common: &Common, target: &Target, format: TextOrJson) -> Outcome {
+pub fn show(common: &Common, target: &Target, placement: Placement, format: TextOrJson) -> Outcome {
     let experiment = project::load(common, target)?;
+    let device = placement.device(common)?;
     let mut store = Store::open(&experiment.root)?;
-    let mut forecast = Forecast::new(&experiment, &mut store)?;
+    let mut forecast = Forecast::new(&experiment, &device, &mut store)?;
     match format {
         TextOrJson::Json => output::json(&as_json(&experiment, &forecast))?,
         TextOrJson::Text => {

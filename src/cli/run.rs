@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use super::{Common, Outcome, Target, TextOrJson, output, plan, progress::Reporter, project, report, text};
+use super::{
+    Common, Outcome, Target, TextOrJson, device::Placement, output, plan, progress::Reporter, project, report, text,
+};
 use crate::{
     engine::{self, Finish, Options, Storing},
     report as page,
@@ -18,6 +20,8 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    placement: Placement,
     /// Threads in use at once; by default one a core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -42,9 +46,10 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     if arguments.dry_run {
-        return plan::show(common, &arguments.target, arguments.format);
+        return plan::show(common, &arguments.target, arguments.placement, arguments.format);
     }
     let experiment = project::load(common, &arguments.target)?;
+    let device = arguments.placement.device(common)?;
     let mut store = Store::open(&experiment.root)?;
     trace_to(&store)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -53,6 +58,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         force: arguments.force,
         keep_going: !arguments.fail_fast || arguments.keep_going,
         storing: arguments.store_activations,
+        device,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     let silent = arguments.format == TextOrJson::Json;

@@ -17,12 +17,13 @@ use super::{
     git,
     interrupt::Interrupts,
     packs::Packs,
-    pool::{Assignment, Message, Pool},
+    pool::{Assignment, Message, Pool, Seat},
     rows,
     scheduler::{Scheduler, State},
     thaw_line::{Storing, ThawLines},
 };
 use crate::{
+    device::Device,
     plan::{
         Plan, TrialId,
         sources::{DiskSources, Seen},
@@ -46,6 +47,8 @@ pub struct Options {
     pub keep_going: bool,
     /// Activations below the thaw lines.
     pub storing: Storing,
+    /// What numerical nodes compute on.
+    pub device: Device,
     /// The command line, for the record.
     pub command: String,
 }
@@ -69,7 +72,7 @@ pub fn run(
 ) -> Result<Finish> {
     let files: Vec<_> = experiment.sources.iter().map(|(path, _)| path.clone()).collect();
     let tree = git::tree(&experiment.root, &files);
-    let mut plan = Plan::default();
+    let mut plan = Plan::on(&options.device.class);
     let mut arms = Arms::new(experiment, store)?;
     let mut files = Seen::default();
     let mut announce = |line: &str| on_event(&Event::Notice { text: line.to_string() });
@@ -86,7 +89,7 @@ pub fn run(
         options,
         run,
         commit: tree.commit,
-        pool: Pool::new(options.jobs, &store.dir().join("log"), sender)?,
+        pool: Pool::new(options.jobs, &store.dir().join("log"), options.device.gpus.clone(), sender)?,
         scheduler: Scheduler::new(options.force),
         mean_seconds: store.mean_seconds()?,
         plan,
@@ -123,12 +126,12 @@ fn new_run(experiment: &Experiment, options: &Options, tree: &git::Tree) -> NewR
         commit: tree.commit.clone(),
         diff: tree.diff.clone(),
         sources: experiment.sources.iter().map(|(path, source)| (text(path), source.clone())).collect(),
-        context: context(experiment),
+        context: context(experiment, &options.device),
     }
 }
 
 /// What the report wants to know of an experiment.
-fn context(experiment: &Experiment) -> Value {
+fn context(experiment: &Experiment, device: &Device) -> Value {
     json!({
         "description": experiment.description,
         "metric": experiment.metric.to_string(),
@@ -140,6 +143,7 @@ fn context(experiment: &Experiment) -> Value {
         "folds": experiment.folds,
         "arms": experiment.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
         "notices": experiment.notices,
+        "device": device.to_string(),
     })
 }
 
@@ -315,8 +319,8 @@ impl Coordinator<'_> {
         }
         loop {
             let Some(node) = self.next()? else { return Ok(()) };
-            let threads = self.plan.node(node).threads;
-            let pack = self.packs.gather(&self.plan, &self.scheduler, node, self.pool.room(threads));
+            let seat = self.seat(node);
+            let pack = self.packs.gather(&self.plan, &self.scheduler, node, self.pool.room(seat));
             let (mut assignments, mut manifests) = (Vec::new(), Vec::new());
             for node in pack {
                 let manifest = self.manifest(node)?;
@@ -327,15 +331,20 @@ impl Coordinator<'_> {
                 self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key.clone() });
                 manifests.push(manifest);
             }
-            self.pool.assign(assignments, &manifests, threads)?;
+            self.pool.assign(assignments, &manifests, seat)?;
         }
+    }
+
+    fn seat(&self, node: NodeIndex) -> Seat {
+        let node = self.plan.node(node);
+        self.pool.seat(node.threads, !node.kind.bitwise)
     }
 
     /// The earliest ready node that there is room for. One that waits for its stored activations is not due yet.
     fn next(&mut self) -> Result<Option<NodeIndex>> {
         let ready: Vec<NodeIndex> = self.scheduler.ready().collect();
         for node in ready {
-            if self.pool.room(self.plan.node(node).threads) > 0 && !self.waits_for_activations(node)? {
+            if self.pool.room(self.seat(node)) > 0 && !self.waits_for_activations(node)? {
                 return Ok(Some(node));
             }
         }
@@ -552,7 +561,7 @@ impl Coordinator<'_> {
             .map(|&t| rows::trial(&self.plan, t, &self.scheduler, self.store))
             .collect();
         self.store.put_trials(self.run, &rows)?;
-        let mut context = context(self.experiment);
+        let mut context = context(self.experiment, &self.options.device);
         context["data"] = json!(rows::data_lines(&self.plan, &self.scheduler, self.store));
         let selected = ids.iter().filter(|&&t| self.plan.trials()[t].selection.is_some());
         let tests: BTreeMap<String, usize> =

@@ -81,12 +81,12 @@ impl Group {
     }
 
     /// The next configuration, if there is one now; its trials are still to be planned.
-    fn next(&mut self, arm: &Arm, sources: &mut dyn Sources) -> Result<Option<Candidate>> {
+    fn next(&mut self, arm: &Arm, device: &str, sources: &mut dyn Sources) -> Result<Option<Candidate>> {
         while let Some(before) = self.recalled.pop_front() {
             let Some(values) = self.search.recall(&before.params) else { continue };
             let Ok(configuration) = self.configuration(arm, &values) else { continue };
             // The same parameters of other stages or other images have other results.
-            if recipe(&configuration, sources)? == before.recipe
+            if recipe(&configuration, device, sources)? == before.recipe
                 && let Some(suggestion) = self.search.replay(&values)
             {
                 return Ok(Some(Candidate::new(&suggestion, Some(before), configuration)));
@@ -97,7 +97,7 @@ impl Group {
         let suggested = match self.journal {
             Some(_) => Some(Suggested {
                 params: configuration.resolved.params.clone(),
-                recipe: recipe(&configuration, sources)?,
+                recipe: recipe(&configuration, device, sources)?,
                 told: None,
             }),
             None => None,
@@ -174,7 +174,7 @@ impl<'a> Arms<'a> {
         for group in &mut self.groups {
             let arm =
                 self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
-            while let Some(mut candidate) = group.next(arm, sources)? {
+            while let Some(mut candidate) = group.next(arm, plan.device(), sources)? {
                 for &seed in &self.experiment.seeds {
                     candidate.trials.push(plan.add(&candidate.configuration, seed, sources)?);
                 }
@@ -307,8 +307,8 @@ fn score(trial: &Trial, scheduler: &Scheduler, metric: &str) -> Score {
 }
 
 /// Names the results that a configuration has, whatever its seeds: what validation scores at seed 0 is made of.
-fn recipe(configuration: &Arc<Configuration>, sources: &mut dyn Sources) -> Result<String> {
-    let mut alone = Plan::default();
+fn recipe(configuration: &Arc<Configuration>, device: &str, sources: &mut dyn Sources) -> Result<String> {
+    let mut alone = Plan::on(device);
     let trial = alone.add(configuration, 0, sources)?;
     let scored = alone.trials()[trial].evaluations.iter().find(|e| e.stage == configuration.metric_stage);
     let scored = scored.context("the stage that selects is planned")?;

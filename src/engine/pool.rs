@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, Result};
 use petgraph::graph::NodeIndex;
 
-use crate::protocol::{self, Answer, Manifest, Reply};
+use crate::{
+    device::Gpus,
+    protocol::{self, Answer, Manifest, Reply},
+};
 
 /// What reaches the coordinator's loop.
 #[derive(Debug)]
@@ -40,10 +43,20 @@ pub struct Assignment {
 struct Worker {
     child: Child,
     stdin: ChildStdin,
-    threads: usize,
+    seat: Seat,
+    /// CUDA's number of its GPU.
+    gpu: Option<usize>,
     /// By place in the pack; `None` once it is settled. Empty: the worker is idle.
     pack: Vec<Option<Assignment>>,
     stderr: PathBuf,
+}
+
+/// What a node asks of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    threads: usize,
+    /// A GPU of its own.
+    gpu: bool,
 }
 
 /// All worker processes of one coordinator.
@@ -52,6 +65,7 @@ pub struct Pool {
     program: PathBuf,
     log: PathBuf,
     jobs: usize,
+    gpus: Option<Gpus>,
     messages: Sender<Message>,
 }
 
@@ -67,9 +81,9 @@ pub fn program() -> Result<PathBuf> {
 }
 
 impl Pool {
-    /// `log`: where workers' standard error goes.
-    pub fn new(jobs: usize, log: &Path, messages: Sender<Message>) -> Result<Pool> {
-        Ok(Pool { workers: Vec::new(), program: program()?, log: log.to_path_buf(), jobs, messages })
+    /// `log`: where workers' standard error goes. With `gpus`, numerical nodes have a worker on each of them.
+    pub fn new(jobs: usize, log: &Path, gpus: Option<Gpus>, messages: Sender<Message>) -> Result<Pool> {
+        Ok(Pool { workers: Vec::new(), program: program()?, log: log.to_path_buf(), jobs, gpus, messages })
     }
 
     fn busy(&self) -> impl Iterator<Item = &Worker> {
@@ -81,11 +95,19 @@ impl Pool {
         self.busy().map(|worker| worker.pack.iter().flatten().count()).sum()
     }
 
-    /// Workers of so many threads that may start now. One always may when nothing runs.
-    pub fn room(&self, threads: usize) -> usize {
-        let used: usize = self.busy().map(|worker| worker.threads).sum();
-        let free = self.jobs.saturating_sub(used) / threads.max(1);
-        if used == 0 { free.max(1) } else { free }
+    pub fn seat(&self, threads: usize, numerical: bool) -> Seat {
+        Seat { threads, gpu: numerical && self.gpus.is_some() }
+    }
+
+    /// Workers that may start on such a seat now. One always may when nothing runs.
+    pub fn room(&self, seat: Seat) -> usize {
+        let used: usize = self.busy().map(|worker| worker.seat.threads).sum();
+        let free = self.jobs.saturating_sub(used) / seat.threads.max(1);
+        let free = if used == 0 { free.max(1) } else { free };
+        match &self.gpus {
+            Some(gpus) if seat.gpu => free.min(gpus.indices.len() - self.busy().filter(|w| w.seat.gpu).count()),
+            _ => free,
+        }
     }
 
     pub fn assignment(&self, worker: usize, member: usize) -> Option<&Assignment> {
@@ -110,12 +132,12 @@ impl Pool {
         }
     }
 
-    /// Gives a node, or a pack, to an idle worker of so many threads, started if need be.
-    pub fn assign(&mut self, pack: Vec<Assignment>, manifests: &[Manifest], threads: usize) -> Result<()> {
-        let idle = |w: &Option<Worker>| w.as_ref().is_some_and(|w| !w.is_busy() && w.threads == threads);
+    /// Gives a node, or a pack, to an idle worker on such a seat, started if need be.
+    pub fn assign(&mut self, pack: Vec<Assignment>, manifests: &[Manifest], seat: Seat) -> Result<()> {
+        let idle = |w: &Option<Worker>| w.as_ref().is_some_and(|w| !w.is_busy() && w.seat == seat);
         let at = match self.workers.iter().position(idle) {
             Some(at) => at,
-            None => self.start(threads)?,
+            None => self.start(seat)?,
         };
         let worker = self.workers[at].as_mut().context("the worker just found")?;
         worker.pack = pack.into_iter().map(Some).collect();
@@ -131,10 +153,11 @@ impl Pool {
         }
     }
 
-    fn start(&mut self, threads: usize) -> Result<usize> {
-        // Idle workers of another thread count would only hold memory.
+    fn start(&mut self, seat: Seat) -> Result<usize> {
+        let threads = seat.threads;
+        // Idle workers of another thread count would only hold memory, or a GPU.
         for slot in &mut self.workers {
-            if slot.as_ref().is_some_and(|w| !w.is_busy()) {
+            if slot.as_ref().is_some_and(|w| !w.is_busy() && w.seat.gpu == seat.gpu) {
                 *slot = None;
             }
         }
@@ -143,6 +166,13 @@ impl Pool {
         let file = std::fs::File::create(&stderr).with_context(|| format!("creating {}", stderr.display()))?;
         let mut command = Command::new(&self.program);
         command.arg(threads.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
+        let gpus = self.gpus.as_ref().filter(|_| seat.gpu);
+        let taken: Vec<usize> = self.workers.iter().flatten().filter_map(|worker| worker.gpu).collect();
+        let gpu = gpus.and_then(|gpus| gpus.indices.iter().copied().find(|index| !taken.contains(index)));
+        if let (Some(gpus), Some(gpu)) = (gpus, gpu) {
+            // cuBLAS repeats its results only with a workspace that no other work shares.
+            command.arg(gpu.to_string()).arg(&gpus.libtorch).env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
+        }
         command
             .env("OMP_NUM_THREADS", threads.to_string())
             .env("RAYON_NUM_THREADS", self.jobs.max(threads).to_string());
@@ -167,7 +197,7 @@ impl Pool {
             }
             let _ = messages.send(Message::Gone { worker: at });
         });
-        self.workers.push(Some(Worker { child, stdin, threads, pack: Vec::new(), stderr }));
+        self.workers.push(Some(Worker { child, stdin, seat, gpu, pack: Vec::new(), stderr }));
         Ok(at)
     }
 

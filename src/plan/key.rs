@@ -17,23 +17,6 @@ use petgraph::graph::NodeIndex;
 
 use super::{Plan, node::digest};
 
-/// The libtorch this program was built against.
-pub const LIBTORCH: &str = env!("THAWLINE_LIBTORCH");
-
-/// The class of processors that give equal bits: libtorch chooses its kernels by it.
-pub fn device_class() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "cpu-x86_64-avx512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "cpu-x86_64-avx2";
-        }
-    }
-    "cpu"
-}
-
 /// What is known of the nodes' keys and contents; grows as nodes finish.
 #[derive(Debug, Default)]
 pub struct Keys {

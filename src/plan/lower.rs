@@ -143,6 +143,7 @@ impl Lowering<'_> {
             sources: extra.sources,
             source_digest: extra.source_digest,
             inputs: recipes,
+            device: &self.plan.device,
         });
         Ok(self.plan.intern(node, &inputs))
     }

@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 pub use node::Node;
 pub use sources::Sources;
 
-use crate::{artifact::Split, spec::Resolved, stages::dataset::Fold, store::runs::SelectionId};
+use crate::{artifact::Split, device, spec::Resolved, stages::dataset::Fold, store::runs::SelectionId};
 
 /// A configuration's name and values: an arm with every parameter fixed, at one facet.
 #[derive(Debug, Clone)]
@@ -87,8 +87,10 @@ pub struct Aid {
 
 /// The graph, and the trials that were lowered onto it. Inputs are always added before their readers, so index order is a
 /// topological order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
+    /// Class of the device that numerical nodes are for.
+    device: String,
     graph: DiGraph<Node, String>,
     by_recipe: HashMap<blake3::Hash, NodeIndex>,
     trials: Vec<Trial>,
@@ -100,7 +102,32 @@ pub struct Plan {
     shared: Option<(Arc<Resolved>, Option<Fold>, lower::Shared)>,
 }
 
+impl Default for Plan {
+    /// For this processor.
+    fn default() -> Plan {
+        Plan::on(device::cpu_class())
+    }
+}
+
 impl Plan {
+    /// An empty plan for a class of devices.
+    pub fn on(device: &str) -> Plan {
+        Plan {
+            device: device.to_string(),
+            graph: DiGraph::new(),
+            by_recipe: HashMap::new(),
+            trials: Vec::new(),
+            aids: BTreeMap::new(),
+            aided: HashMap::new(),
+            shared: None,
+        }
+    }
+
+    /// The class of devices that it is for.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Adds the nodes that a trial needs up to its validation scores. Test halves come with [`Plan::unseal`].
     pub fn add(&mut self, configuration: &Arc<Configuration>, seed: u64, sources: &mut dyn Sources) -> Result<TrialId> {
         let fold = configuration.fold.map(|fold| format!("-f{}", fold.number())).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::stages::Kind;
+use crate::{device::LIBTORCH, stages::Kind};
 
 /// One unit of work.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct NewNode<'a> {
     pub source_digest: Option<String>,
     /// (role, recipe).
     pub inputs: Vec<(&'a str, blake3::Hash)>,
+    /// Class of the device that it is computed on.
+    pub device: &'a str,
 }
 
 impl Node {
@@ -47,8 +49,8 @@ impl Node {
             ("version".to_string(), new.kind.version.to_string()),
         ];
         if !new.kind.bitwise {
-            own.push(("libtorch".to_string(), super::key::LIBTORCH.to_string()));
-            own.push(("device".to_string(), super::key::device_class().to_string()));
+            own.push(("libtorch".to_string(), LIBTORCH.to_string()));
+            own.push(("device".to_string(), new.device.to_string()));
         }
         if let Some(seed) = seed {
             own.push(("seed".to_string(), seed.to_string()));

@@ -212,11 +212,7 @@ impl<'s> Checker<'s> {
         if constants.is_empty() && variants.is_empty() {
             let candidates: Vec<&'s Value> = fitting.filter(|branch| self.admits(branch, value)).collect();
             return match candidates[..] {
-                [] => {
-                    let kinds: Vec<String> = branches.iter().map(|branch| expected(branch, self.root)).collect();
-                    let message = format!("{}expected {}, found {}", self.at(), kinds.join(" or "), describe(value));
-                    self.found.faults.push(Fault::value(&self.path, message));
-                }
+                [] => self.no_branch(&branches, value),
                 [first, ..] => self.check(first, value),
             };
         }
@@ -224,9 +220,22 @@ impl<'s> Checker<'s> {
             Value::Object(map) if !variants.is_empty() => self.check_variant(&variants, &constants, map),
             other => match fitting.find(|branch| fits_type(branch, other)) {
                 Some(branch) => self.check(branch, other),
+                None if constants.is_empty() && !tagged.is_empty() => self.no_branch(&branches, other),
                 None => self.check_constant(&constants, &tagged, other),
             },
         }
+    }
+
+    /// A value of a type that no branch takes.
+    fn no_branch(&mut self, branches: &[&'s Value], value: &Value) {
+        let kind = |branch: &&Value| match variant_of(branch) {
+            Some((key, _)) => format!("`{{ {key}: ... }}`"),
+            None => expected(branch, self.root),
+        };
+        let kinds = branches.iter().map(kind).collect::<Vec<_>>().join(" or ");
+        let mut fault = Fault::value(&self.path, format!("{}expected {kinds}, found {}", self.at(), describe(value)));
+        fault.help = branches.iter().find_map(|branch| help_on_type(branch, value));
+        self.found.faults.push(fault);
     }
 
     /// Whether a branch, itself perhaps of branches, takes values of this type.

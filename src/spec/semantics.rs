@@ -10,7 +10,7 @@ use super::{
 use crate::{
     artifact::model::Pooling,
     backbones::{
-        self, Backbone,
+        self, Backbone, Chosen, TORCHSCRIPT,
         weights::{self, Misnamed, Wanted},
     },
     images::transforms::{Transform, check_order},
@@ -89,8 +89,8 @@ fn check_augment(params: &augment::Params) -> Vec<Fault> {
 }
 
 fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
-    let mut faults = check_backbone("extract_features", &params.backbone, &params.weights);
-    if let (Some(backbone), Some(block)) = (backbones::find(&params.backbone), &params.block)
+    let mut faults = check_backbone("extract_features", &params.backbone, params.weights.as_ref());
+    if let (Some(backbone), Some(block)) = (backbones::find(params.backbone.name()), &params.block)
         && backbone.block_index(block).is_none()
     {
         let message = format!("{} has no block {}", backbone.name, quote(block));
@@ -100,15 +100,42 @@ fn check_extract_features(params: &extract_features::Params) -> Vec<Fault> {
     faults
 }
 
-fn check_backbone(kind: &str, name: &str, wanted: &Wanted) -> Vec<Fault> {
+fn check_backbone(kind: &str, chosen: &Chosen, wanted: Option<&Wanted>) -> Vec<Fault> {
+    let name = match chosen {
+        Chosen::Name(name) => name,
+        Chosen::Torchscript(script) => return check_torchscript(kind, &script.torchscript, wanted),
+    };
     let names = || backbones::all().iter().map(|backbone| backbone.name);
-    let Some(backbone) = backbones::find(name) else {
+    let Some(backbone) = backbones::all().iter().find(|backbone| backbone.name == name) else {
         let fault = Fault::value(&inside(&format!("{kind}.backbone")), format!("there is no backbone {}", quote(name)));
         return vec![fault.suggest(name, names())];
+    };
+    let Some(wanted) = wanted else {
+        return vec![Fault::key(&inside(&format!("{kind}.backbone")), "`backbone` without `weights`")];
     };
     let misnamed = weights::parse(backbone, wanted).err();
     let fault = |wrong: Misnamed| Fault::value(&inside(&format!("{kind}.weights")), wrong.message).help(wrong.help);
     misnamed.map(fault).into_iter().collect()
+}
+
+fn check_torchscript(kind: &str, script: &Wanted, weights: Option<&Wanted>) -> Vec<Fault> {
+    if weights.is_some() {
+        let message = "`weights` are in the TorchScript file";
+        return vec![Fault::key(&inside(&format!("{kind}.weights")), message).help("remove them")];
+    }
+    let fault = |message: &str, help: String| {
+        vec![Fault::value(&inside(&format!("{kind}.backbone.torchscript")), message).help(help)]
+    };
+    match weights::parse(&TORCHSCRIPT, script) {
+        Err(Misnamed { message, help }) if script.file.contains(':') || script.sha256.is_some() => {
+            fault(&message, help)
+        }
+        Err(_) | Ok(weights::Name::None) => {
+            fault(&format!("{} is no file", quote(&script.file)), "write the path of a .pt file".into())
+        }
+        Ok(_) if !script.strict => fault("a TorchScript file fits itself", "remove `strict`".into()),
+        Ok(_) => Vec::new(),
+    }
 }
 
 fn check_train_head(params: &train_head::Params) -> Vec<Fault> {
@@ -135,7 +162,9 @@ fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {
         return excess.collect();
     }
     match (&params.backbone, &params.weights) {
-        (Some(backbone), Some(weights)) => check_backbone("fine_tune", backbone, weights),
+        (Some(backbone), weights) if backbone.weights(weights.as_ref()).is_some() => {
+            check_backbone("fine_tune", backbone, weights.as_ref())
+        }
         (None, None) => {
             let fault = Fault::key(&inside("fine_tune"), "nothing says what to start from");
             vec![fault.help("give `start_from`, or `backbone` and `weights`")]
@@ -269,12 +298,18 @@ enum Below<'s> {
 
 fn below(stage: &Stage) -> Below<'_> {
     match stage {
-        Stage::ExtractFeatures(p) => Below::Backbone(&p.backbone, &p.weights, p.block.as_deref(), p.pooling),
+        Stage::ExtractFeatures(p) => match p.backbone.weights(p.weights.as_ref()) {
+            Some(weights) => Below::Backbone(p.backbone.name(), weights, p.block.as_deref(), p.pooling),
+            None => Below::Nothing,
+        },
         Stage::TrainHead(params) => Below::Stage(&params.features),
-        Stage::FineTune(params) => match (&params.start_from, &params.backbone, &params.weights) {
-            (Some(start), ..) => Below::Stage(start),
-            (None, Some(name), Some(weights)) => Below::Backbone(name, weights, None, params.pooling),
-            _ => Below::Nothing,
+        Stage::FineTune(params) => match (&params.start_from, &params.backbone) {
+            (Some(start), _) => Below::Stage(start),
+            (None, Some(chosen)) => match chosen.weights(params.weights.as_ref()) {
+                Some(weights) => Below::Backbone(chosen.name(), weights, None, params.pooling),
+                None => Below::Nothing,
+            },
+            (None, None) => Below::Nothing,
         },
         Stage::Evaluate(params) => Below::Stage(&params.model),
         Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) => Below::Nothing,
@@ -347,6 +382,12 @@ pub fn check_schedules(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
         let Some(index) = stages.iter().position(|s| s.name == name) else { continue };
         let Some(Stage::FreezeSchedule(schedule)) = &stages[index].stage else { continue };
         let Some((backbone, cut)) = backbone_under(stages, stage) else { continue };
+        if backbone.name == TORCHSCRIPT.name {
+            let fine_tune = stages.iter().position(|s| s.name == stage.name).unwrap_or(index);
+            let fault = Fault::key(&inside("fine_tune"), "the network of a TorchScript file cannot be fine-tuned");
+            faults.push((fine_tune, fault.help("train a head on its features: `extract_features` and `train_head`")));
+            continue;
+        }
         let optimizer = match &stage.stage {
             Some(Stage::FineTune(params)) => params.optimizer,
             _ => Optimizer::Sgd { lr: None, momentum: 0.0, nesterov: false, weight_decay: 0.0 },

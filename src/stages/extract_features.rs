@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::model::{BackboneSpec, Pooling},
-    backbones::weights::Wanted,
+    backbones::{Chosen, weights::Wanted},
 };
 
 pub const VERSION: u32 = 1;
@@ -16,9 +16,10 @@ pub const VERSION: u32 = 1;
 pub struct Params {
     #[schemars(extend("x-stage" = ["views"]))]
     pub images: String,
-    /// A name of `thawline models`.
-    pub backbone: String,
-    pub weights: Wanted,
+    pub backbone: Chosen,
+    /// Of a backbone that is named.
+    #[serde(default)]
+    pub weights: Option<Wanted>,
     /// The block whose output is pooled; by default the last.
     #[serde(default)]
     pub block: Option<String>,

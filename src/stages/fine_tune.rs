@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     artifact::model::{BackboneSpec, Pooling},
-    backbones::weights::Wanted,
+    backbones::{Chosen, weights::Wanted},
 };
 
 pub const VERSION: u32 = 1;
@@ -29,7 +29,7 @@ pub struct Params {
     pub schedule: String,
     /// A name of `thawline models`; with `start_from` it comes from there.
     #[serde(default)]
-    pub backbone: Option<String>,
+    pub backbone: Option<Chosen>,
     /// As in `extract_features`; what is random comes from the trial's seed.
     #[serde(default)]
     pub weights: Option<Wanted>,

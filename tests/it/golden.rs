@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use thawline::{
-    plan::key::{LIBTORCH, device_class},
+    device::{LIBTORCH, cpu_class},
     stages::{self, KINDS},
 };
 
@@ -41,7 +41,7 @@ fn machine() -> String {
         line.and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value).to_string()
     };
     let parts = ["vendor_id", "cpu family", "model", "stepping", "cache size"].map(field).join("-");
-    format!("{}-{parts}-{LIBTORCH}", device_class()).replace(' ', "")
+    format!("{}-{parts}-{LIBTORCH}", cpu_class()).replace(' ', "")
 }
 
 /// One node a kind, with every name and value in its key. A value that depends on the machine is named only.

@@ -3,6 +3,7 @@
 mod cache;
 mod corruption;
 mod determinism;
+mod device;
 mod export;
 mod folds;
 mod golden;
@@ -21,5 +22,6 @@ mod server;
 mod structure;
 mod support;
 mod thaw_line;
+mod torchscript;
 mod validate;
 mod weights;

@@ -10,8 +10,9 @@ use std::{
 use crate::support::files;
 
 /// Module of `src/` to the modules it may use. A row only names modules of rows above it, so there is no way back.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("rng", &[]),
+    ("device", &[]),
     ("metrics", &["rng"]),
     ("protocol", &[]),
     ("artifact", &["rng"]),
@@ -21,15 +22,30 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("spec", &["artifact", "backbones", "images", "stages"]),
     ("store", &["protocol"]),
     ("search", &["rng", "spec"]),
-    ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
-    ("engine", &["artifact", "backbones", "plan", "protocol", "search", "spec", "stages", "store"]),
+    ("plan", &["artifact", "backbones", "device", "images", "spec", "stages", "store"]),
+    ("engine", &["artifact", "backbones", "device", "plan", "protocol", "search", "spec", "stages", "store"]),
     ("report", &["artifact", "metrics", "rng", "spec", "store"]),
-    ("cli", &["artifact", "backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
+    (
+        "cli",
+        &[
+            "artifact",
+            "backbones",
+            "device",
+            "engine",
+            "plan",
+            "protocol",
+            "report",
+            "search",
+            "spec",
+            "stages",
+            "store",
+        ],
+    ),
 ];
 
 /// What the worker may use of thawline: neither the plan nor the engine, and of the store only artifacts.
-const WORKER_MAY_USE: [&str; 8] =
-    ["artifact", "backbones", "images", "metrics", "protocol", "rng", "stages", "store::objects"];
+const WORKER_MAY_USE: [&str; 9] =
+    ["artifact", "backbones", "device", "images", "metrics", "protocol", "rng", "stages", "store::objects"];
 
 /// A library, and the only places that know it.
 const ONLY_IN: [(&str, &[&str]); 5] = [

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use thawline::protocol::{Question, Response};
 
-use crate::{export, predict, preview};
+use crate::{export, nn::device, predict, preview};
 
 /// Answers a question.
 pub fn answer(question: &Question) -> Response {
@@ -22,6 +22,7 @@ fn respond(question: &Question) -> Result<Response> {
         Question::Export { model, format, metadata, out } => {
             Response::Exported(export::export(model, *format, metadata, out)?)
         }
+        Question::Gpus { libtorch } => Response::Gpus(device::gpus(libtorch)?),
         Question::Preview { dataset, sources, columns, images, sheet } => {
             let columns = columns.iter().map(|work| serde_json::from_value(work.clone())).collect::<Result<_, _>>()?;
             Response::Rows(preview::preview(dataset.clone(), sources, columns, *images, sheet)?)

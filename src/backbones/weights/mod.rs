@@ -23,7 +23,7 @@ use self::{
     download::{Client, Request},
     hub::{Hub, Reference},
 };
-use super::{Backbone, Published};
+use super::{Backbone, Published, TORCHSCRIPT};
 
 /// Where to take weights from.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,6 +221,9 @@ pub fn locate(backbone: &'static Backbone, wanted: &Wanted, project_root: &Path)
             let path = project_root.join(text);
             if path.is_file() {
                 return Ok(WeightsLocation::File { checksum: given(text), path });
+            }
+            if backbone.name == TORCHSCRIPT.name {
+                bail!("no TorchScript file {}", path.display());
             }
             let names: Vec<&str> = backbone.published.iter().map(|p| p.name).chain(["none"]).collect();
             bail!(

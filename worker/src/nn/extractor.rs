@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::{
+    device::placed,
     fold::Frozen,
     network::Network,
     pixels::{pixels_to_input, pool},
@@ -69,7 +70,8 @@ impl Extractor {
         let mut filled = pixels.to_vec();
         filled.resize(self.batch * image, 0);
         let shape = [self.batch, height, width, 3].map(|n| n as i64);
-        let input = pixels_to_input(&Tensor::f_from_data_size(&filled, &shape, Kind::Uint8)?, self.normalization)?;
+        let input =
+            pixels_to_input(&placed(Tensor::f_from_data_size(&filled, &shape, Kind::Uint8)?)?, self.normalization)?;
         Ok(self.frozen.forward(&input)?.f_narrow(0, 0, images as i64)?)
     }
 }

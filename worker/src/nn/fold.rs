@@ -1,18 +1,25 @@
 //! The frozen part of a backbone: evaluation mode, batch normalisation folded into the convolutions, channels-last.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
 use tch::{Kind, Tensor, no_grad_guard};
 use thawline::backbones::Layer;
 
-use super::forward::{Forward, channels_last};
+use super::{
+    forward::{Forward, channels_last},
+    script::Script,
+};
 
 /// Blocks as one function without state: [`Network::folded`](super::Network::folded) makes it.
 #[derive(Debug)]
-pub struct Frozen {
-    layers: Vec<Layer>,
-    tensors: BTreeMap<String, Tensor>,
+pub enum Frozen {
+    Layers {
+        layers: Vec<Layer>,
+        tensors: BTreeMap<String, Tensor>,
+    },
+    /// As it is: what is inside is not known.
+    Script(Arc<Script>),
 }
 
 impl Frozen {
@@ -21,7 +28,7 @@ impl Frozen {
         let _guard = no_grad_guard();
         let mut tensors = BTreeMap::new();
         let layers = fold(layers, &tensor, &mut tensors)?;
-        Ok(Frozen { layers, tensors })
+        Ok(Frozen::Layers { layers, tensors })
     }
 
     /// `x` [n, channels, height, width] through the blocks, without gradients. Within 1e-4 of the blocks in evaluation mode.
@@ -29,7 +36,10 @@ impl Frozen {
     /// Bits depend on n (kernels are chosen by size), not on the number of threads.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let _guard = no_grad_guard();
-        Forward { tensors: &self.tensors, train_norms: false }.run(&self.layers, x)
+        match self {
+            Frozen::Layers { layers, tensors } => Forward { tensors, train_norms: false }.run(layers, x),
+            Frozen::Script(script) => script.forward(x),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use super::{
     checkpoint::{TensorData, Tensors},
+    device::placed,
     network::{from_data, to_data},
 };
 use thawline::{
@@ -89,7 +90,7 @@ pub fn gather(features: &Features, rows: &[usize], padded: usize) -> Result<Tens
         values.extend_from_slice(found.with_context(|| format!("no feature row {row} of {}", features.rows))?);
     }
     values.resize(size * width, 0.0);
-    Ok(Tensor::f_from_slice(&values)?.f_view([size as i64, width as i64])?)
+    placed(Tensor::f_from_slice(&values)?.f_view([size as i64, width as i64])?)
 }
 
 /// `torch.nn.Dropout` as a factor on its input: 0 with this probability, else 1 / (1 - probability); f32 [rows, width].
@@ -97,7 +98,7 @@ pub fn dropout_mask(draws: &mut Draws, probability: f64, rows: usize, width: usi
     let threshold = (probability * f64::from(u32::MAX)) as u32;
     let keep = (1.0 / (1.0 - probability)) as f32;
     let mask: Vec<f32> = (0..rows * width).map(|_| if draws.bits32() < threshold { 0.0 } else { keep }).collect();
-    Ok(Tensor::f_from_slice(&mask)?.f_view([rows as i64, width as i64])?)
+    placed(Tensor::f_from_slice(&mask)?.f_view([rows as i64, width as i64])?)
 }
 
 #[cfg(test)]

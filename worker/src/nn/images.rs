@@ -8,6 +8,7 @@ use thawline::artifact::{
 };
 
 use super::{
+    device::placed,
     extractor::BATCH,
     fold::Frozen,
     network::Network,
@@ -47,7 +48,7 @@ impl Images {
             bytes.extend_from_slice(image.with_context(|| format!("no image {row} of {}", self.views.images))?);
         }
         let shape = [-1, height as i64, width as i64, 3];
-        pixels_to_input(&Tensor::f_from_slice(&bytes)?.f_view(shape)?, normalization)
+        pixels_to_input(&placed(Tensor::f_from_slice(&bytes)?.f_view(shape)?)?, normalization)
     }
 }
 
@@ -76,7 +77,7 @@ impl Below {
                 shape.rotate_left(1);
             }
             shape.insert(0, rows.len() as i64);
-            let stored = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
+            let stored = placed(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)?;
             return Ok(if shape.len() == 4 { stored.f_permute([0, 3, 1, 2])? } else { stored });
         }
         let mut parts = Vec::new();
@@ -152,6 +153,6 @@ fn filled_up(x: &Tensor) -> Result<Tensor> {
     }
     let mut shape = x.size();
     shape[0] = BATCH as i64 - rows;
-    let filling = Tensor::f_zeros(shape.as_slice(), (Kind::Float, tch::Device::Cpu))?;
+    let filling = Tensor::f_zeros(shape.as_slice(), (Kind::Float, x.device()))?;
     channels_innermost(&Tensor::f_cat(&[x, &channels_innermost(&filling)?], 0)?)
 }

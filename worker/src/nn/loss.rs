@@ -4,6 +4,7 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::device::placed;
 use thawline::{artifact::SoftTargets, stages::optimizer::ClassWeights};
 
 /// What the images of one split show, and how each counts.
@@ -96,8 +97,8 @@ impl Targets {
                 *target = (self.weights[class] * (hit + self.smoothing / self.classes as f64)) as f32;
             }
         }
-        let soft = Tensor::f_from_slice(&soft)?.f_view([size as i64, self.classes as i64])?;
-        Ok(Batch { soft, labels: Tensor::f_from_slice(&labels)?, total_weight, images: rows.len() })
+        let soft = placed(Tensor::f_from_slice(&soft)?.f_view([size as i64, self.classes as i64])?)?;
+        Ok(Batch { soft, labels: placed(Tensor::f_from_slice(&labels)?)?, total_weight, images: rows.len() })
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod attention;
 pub mod checkpoint;
+pub mod device;
 mod extractor;
 mod fold;
 mod forward;
@@ -19,6 +20,7 @@ mod network;
 mod optimizer;
 mod pack;
 pub mod pixels;
+mod script;
 #[cfg(test)]
 mod tests;
 mod train;

@@ -1,20 +1,22 @@
 //! A backbone with its tensors, run block by block in float32.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::{
     checkpoint::{self, Dtype, TensorData},
+    device::placed,
     fold::Frozen,
     forward::{Forward, mean_of_positions},
     init,
     pixels::pool,
+    script::Script,
 };
 use thawline::{
     artifact::model::{BackboneSpec, Pooling, Weights},
-    backbones::{self, Backbone, ParameterSpec},
+    backbones::{self, Backbone, ParameterSpec, TORCHSCRIPT},
 };
 
 /// A backbone with its tensors: f32, contiguous, not requiring gradients until a trainer asks for them.
@@ -23,6 +25,8 @@ pub struct Network {
     backbone: &'static Backbone,
     tensors: BTreeMap<String, Tensor>,
     notes: Vec<String>,
+    /// Of a TorchScript file: all that there is.
+    script: Option<Arc<Script>>,
 }
 
 impl Network {
@@ -35,6 +39,10 @@ impl Network {
             Weights::Random { seed } => Network::random(backbone, *seed),
             Weights::File { digest, fill } => {
                 let path = weights.with_context(|| format!("no weights file was given for {}", backbone.name))?;
+                if backbone.name == TORCHSCRIPT.name {
+                    let script = Some(Arc::new(Script::open(path, digest)?));
+                    return Ok(Network { backbone, tensors: BTreeMap::new(), notes: Vec::new(), script });
+                }
                 let (found, data) = checkpoint::open(path)?;
                 ensure!(
                     found == *digest,
@@ -69,7 +77,7 @@ impl Network {
             };
             tensors.insert(spec.name, tensor);
         }
-        Ok(Network { backbone, tensors, notes: difference.notes(backbone, &data) })
+        Ok(Network { backbone, tensors, notes: difference.notes(backbone, &data), script: None })
     }
 
     /// What a person should know of how the checkpoint was taken.
@@ -84,7 +92,7 @@ impl Network {
             let tensor = initial(backbone, &spec, seed)?;
             tensors.insert(spec.name, tensor);
         }
-        Ok(Network { backbone, tensors, notes: Vec::new() })
+        Ok(Network { backbone, tensors, notes: Vec::new(), script: None })
     }
 
     /// Position of the block that `spec` cuts at.
@@ -135,6 +143,9 @@ impl Network {
     /// PyTorch's train mode does (the biased variance normalises, the unbiased one is remembered); elsewhere it uses the
     /// running ones and changes nothing. Keeps the memory format of `x`; channels-last is the fast one.
     pub fn forward(&self, x: &Tensor, blocks: Range<usize>, train_norms: impl Fn(usize) -> bool) -> Result<Tensor> {
+        if let (Some(script), false) = (&self.script, blocks.is_empty()) {
+            return script.forward(x);
+        }
         let mut x = x.shallow_clone();
         for index in blocks {
             let block = self.block(index)?;
@@ -146,6 +157,9 @@ impl Network {
 
     /// `blocks` in evaluation mode as one frozen function of the tensors as they are now.
     pub fn folded(&self, blocks: Range<usize>) -> Result<Frozen> {
+        if let (Some(script), false) = (&self.script, blocks.is_empty()) {
+            return Ok(Frozen::Script(Arc::clone(script)));
+        }
         let mut layers = Vec::new();
         for index in blocks {
             layers.extend_from_slice(&self.block(index)?.layers);
@@ -236,7 +250,7 @@ fn take(
     Ok(tensors)
 }
 
-/// A float32 tensor of the same shape and values.
+/// A float32 tensor of the same shape and values, where this process computes.
 pub fn from_data(data: &TensorData) -> Result<Tensor> {
     let TensorData { dtype, shape, bytes } = data;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -253,7 +267,7 @@ pub fn from_data(data: &TensorData) -> Result<Tensor> {
         Dtype::Bool => Kind::Bool,
     };
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
+    placed(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
 }
 
 /// A tensor's values in float32, detached, in row-major order.

@@ -7,9 +7,10 @@
 use std::borrow::Borrow;
 
 use anyhow::{Context, Result, ensure};
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use super::{
+    device::placed,
     head::{Head, dropout_mask},
     loss::{Batch, Score},
 };
@@ -90,8 +91,8 @@ impl HeadPack {
         let mut width_before = spec.inputs;
         for (i, (inputs, columns)) in spec.layers().into_iter().enumerate() {
             let width = padded(columns);
-            let mut weight = Tensor::f_zeros([width_before as i64, width as i64], (Kind::Float, tch::Device::Cpu))?;
-            let mut bias = Tensor::f_zeros([width as i64], (Kind::Float, tch::Device::Cpu))?;
+            let mut weight = zeros(&[width_before, width])?;
+            let mut bias = zeros(&[width])?;
             for (member, head) in heads.iter().enumerate() {
                 let (w, b) = &head.borrow().layers[i];
                 let (start, length) = ((member * columns) as i64, columns as i64);
@@ -300,7 +301,12 @@ impl Columns<'_> {
 fn row(values: impl Iterator<Item = f64>, columns: usize, width: usize) -> Result<Tensor> {
     let mut row: Vec<f32> = values.flat_map(|value| std::iter::repeat_n(value as f32, columns)).collect();
     row.resize(width, 0.0);
-    Ok(Tensor::f_from_slice(&row)?)
+    placed(Tensor::f_from_slice(&row)?)
+}
+
+fn zeros(shape: &[usize]) -> Result<Tensor> {
+    let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    placed(Tensor::f_zeros(shape.as_slice(), (Kind::Float, Device::Cpu))?)
 }
 
 fn momentum(rule: &Optimizer) -> f64 {

@@ -10,7 +10,7 @@ use super::forward::mean_of_positions;
 /// Images u8 [n, height, width, 3] as network input: f32 [n, 3, height, width], channels-last in memory,
 /// `(x / 255 - mean) / std` per channel.
 pub fn pixels_to_input(pixels: &Tensor, normalization: Normalization) -> Result<Tensor> {
-    let channel = |values: [f32; 3]| Tensor::f_from_slice(&values);
+    let channel = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_to_device(pixels.device());
     let scaled = pixels.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
     let normalized = scaled.f_sub(&channel(normalization.mean)?)?.f_div(&channel(normalization.std)?)?;
     Ok(normalized.f_contiguous()?.f_permute([0, 3, 1, 2])?)

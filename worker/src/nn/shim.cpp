@@ -1,6 +1,7 @@
-// libtorch's fused optimiser kernels, which tch does not expose. Every function returns null, or the text of the error in
+// What tch does not expose of libtorch: fused optimiser kernels, and strict ones on a GPU. Every function of an optimiser returns null, or the text of the error in
 // memory that the caller frees. Parameters must be dense, in any layout; states must share their parameter's layout.
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adam.h>
@@ -81,4 +82,14 @@ extern "C" char *thawline_fused_adam(Tensors parameters, Tensors grads, Tensors 
         kernel(flat(parameters, parameters, n), flat(grads, parameters, n), flat(exp_avgs, parameters, n),
                flat(exp_avg_sqs, parameters, n), counts, lr, beta1, beta2, weight_decay, eps);
     });
+}
+
+// On a GPU, libtorch would round the factors of convolutions to 10 bits, and choose kernels by a race.
+extern "C" void thawline_strict_kernels() {
+    at::Context &context = at::globalContext();
+    context.setAllowTF32CuDNN(false);
+    context.setAllowTF32CuBLAS(false);
+    context.setBenchmarkCuDNN(false);
+    context.setDeterministicCuDNN(true);
+    context.setDeterministicAlgorithms(true, /*warn_only=*/true);
 }

@@ -4,6 +4,7 @@
 mod archive;
 mod budget;
 mod fit;
+mod globals;
 #[cfg(test)]
 mod hostile;
 mod npz;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Dtype, MAX_RANK, budget::Budget};
+use super::{Dtype, MAX_RANK, budget::Budget, globals::Global};
 
 /// Far more than any state dictionary takes (some 40 a tensor).
 const MAX_STEPS: usize = 1 << 21;
@@ -38,67 +38,6 @@ pub enum Value<'a> {
     Tensor(Box<TensorRef<'a>>),
     /// Something beside the tensors, whose content is not kept.
     Inert,
-}
-
-/// The globals that tensors need.
-#[derive(Debug, Clone, Copy)]
-pub enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildTensorV2,
-    RebuildParameter,
-    Storage(Dtype),
-    /// A harmless kind of thing that training scripts save beside the tensors: settings, scores, dates. Nothing is made of it.
-    Inert,
-}
-
-/// Modules of such things. Their names are only told from others: nothing of them is looked up, called or built.
-const INERT: [&str; 13] = [
-    "argparse",
-    "numpy",
-    "_codecs",
-    "pathlib",
-    "datetime",
-    "omegaconf",
-    "pytorch_lightning",
-    "lightning",
-    "lightning_fabric",
-    "lightning_utilities",
-    "fractions",
-    "decimal",
-    "typing",
-];
-
-impl Global {
-    fn find(module: &str, name: &str) -> Result<Global> {
-        Ok(match (module, name) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
-            ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
-            ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
-            ("torch", "BFloat16Storage") => Global::Storage(Dtype::Bf16),
-            ("torch", "LongStorage") => Global::Storage(Dtype::I64),
-            ("torch", "IntStorage") => Global::Storage(Dtype::I32),
-            ("torch", "ByteStorage") => Global::Storage(Dtype::U8),
-            ("torch", "BoolStorage") => Global::Storage(Dtype::Bool),
-            ("torch", "device" | "Size" | "float16" | "float32" | "bfloat16")
-            | ("torch.torch_version", "TorchVersion")
-            | ("collections", "defaultdict" | "Counter")
-            | ("builtins" | "__builtin__", "set" | "frozenset" | "dict" | "list" | "int" | "float" | "bytearray") => {
-                Global::Inert
-            }
-            _ if module.split('.').next().is_some_and(|package| INERT.contains(&package)) => Global::Inert,
-            _ => {
-                let full: String = format!("{module}.{name}").escape_debug().take(120).collect();
-                bail!(
-                    "refuses `{full}`: a checkpoint may hold only tensors in dictionaries (save `model.state_dict()`)"
-                )
-            }
-        })
-    }
 }
 
 /// A run of elements kept elsewhere in the file under `key`.

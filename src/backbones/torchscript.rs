@@ -1,0 +1,53 @@
+//! Any network as a backbone: what `torch.jit.save` wrote, as one frozen block.
+
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Backbone, Block, parts::imagenet_images, weights::Wanted};
+
+/// The entry that stands for them all in `BackboneSpec::backbone`; not among those that people list. What it computes, and
+/// how wide its output is, only the file says.
+pub static TORCHSCRIPT: LazyLock<Backbone> = LazyLock::new(|| Backbone {
+    name: "torchscript",
+    family: "torchscript",
+    blocks: vec![Block::new("all", 0, Vec::new())],
+    preprocessing: imagenet_images(256, 224, "bilinear"),
+    ..Backbone::DEFAULT
+});
+
+/// What people write at `backbone:`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Chosen {
+    /// A name of `thawline models`.
+    Name(String),
+    Torchscript(Torchscript),
+}
+
+/// A network that `torch.jit.save` wrote: images [n, 3, height, width] to features [n, d] or [n, channels, height, width].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Torchscript {
+    /// The file's path relative to the project's root, or its address, as in `weights`.
+    pub torchscript: Wanted,
+}
+
+impl Chosen {
+    /// Its entry's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Chosen::Name(name) => name,
+            Chosen::Torchscript(_) => TORCHSCRIPT.name,
+        }
+    }
+
+    /// Where its weights come from; `given` are those beside a name.
+    pub fn weights<'a>(&'a self, given: Option<&'a Wanted>) -> Option<&'a Wanted> {
+        match self {
+            Chosen::Name(_) => given,
+            Chosen::Torchscript(script) => Some(&script.torchscript),
+        }
+    }
+}
