@@ -38,7 +38,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
 
 /// Shows what running `target` would do.
 pub fn show(common: &Common, target: &Target, format: TextOrJson) -> Outcome {
-    let experiment = project::load(common, target)?;
+    let experiment = project::check(common, target)?;
     let mut store = Store::open(&experiment.root)?;
     let mut forecast = Forecast::new(&experiment, &mut store)?;
     match format {

@@ -44,7 +44,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     if arguments.dry_run {
         return plan::show(common, &arguments.target, arguments.format);
     }
-    let experiment = project::load(common, &arguments.target)?;
+    let experiment = project::check(common, &arguments.target)?;
     let mut store = Store::open(&experiment.root)?;
     trace_to(&store)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -24,7 +24,22 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("plan", &["artifact", "backbones", "images", "spec", "stages", "store"]),
     ("engine", &["artifact", "backbones", "plan", "protocol", "search", "spec", "stages", "store"]),
     ("report", &["artifact", "metrics", "rng", "spec", "store"]),
-    ("cli", &["artifact", "backbones", "engine", "plan", "protocol", "report", "search", "spec", "stages", "store"]),
+    (
+        "cli",
+        &[
+            "artifact",
+            "backbones",
+            "engine",
+            "images",
+            "plan",
+            "protocol",
+            "report",
+            "search",
+            "spec",
+            "stages",
+            "store",
+        ],
+    ),
 ];
 
 /// What the worker may use of thawline: neither the plan nor the engine, and of the store only artifacts.
