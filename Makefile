@@ -10,7 +10,7 @@ unexport LIBTORCH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint fetch clean toolchain
+.PHONY: help demo test build lint fetch schemas clean toolchain
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +36,10 @@ lint: ## check formatting, and clippy with warnings denied
 
 fetch: toolchain ## fetch libtorch, weights, data and test photographs into the cache folder
 	$(PYTHON) scripts/fetch.py
+
+schemas: build ## write the JSON Schemas of the YAML files anew
+	$(thawline) schema pipeline > schemas/pipeline.schema.json
+	$(thawline) schema experiment > schemas/experiment.schema.json
 
 clean: ## delete what was built; what was fetched and what ran stays
 	cargo clean

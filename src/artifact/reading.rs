@@ -48,7 +48,9 @@ pub enum NamedLevels {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelRange {
+    /// The sample that becomes black.
     pub low: f64,
+    /// The sample that becomes white.
     pub high: f64,
 }
 

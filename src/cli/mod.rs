@@ -10,6 +10,8 @@ mod explain;
 mod export;
 mod forecast;
 mod import;
+mod init;
+mod manual;
 mod models;
 mod output;
 mod plan;
@@ -20,6 +22,7 @@ mod project;
 mod report;
 mod results;
 mod run;
+mod schema;
 mod show;
 mod status;
 mod text;
@@ -28,7 +31,7 @@ mod validate;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// A declarative experiment runner for transfer learning in image classification.
 #[derive(Debug, Parser)]
@@ -49,6 +52,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a working project for a folder or a table of images.
+    Init(init::Arguments),
     /// Run an experiment; what is on record is not done again.
     Run(run::Arguments),
     /// Show what a run would do, and why.
@@ -79,6 +84,12 @@ enum Verb {
     Preview(preview::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
+    /// Print the JSON Schema of a kind of YAML file, for editors.
+    Schema(schema::Arguments),
+    /// Print a shell's completions.
+    Completions(manual::Completions),
+    /// Print or write manual pages.
+    Man(manual::Man),
 }
 
 /// The experiment to work on.
@@ -144,6 +155,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let common = Common { project: cli.project, verbose: cli.verbose, quiet: cli.quiet };
     let outcome = match cli.verb {
+        Verb::Init(arguments) => init::run(&common, &arguments),
         Verb::Run(arguments) => run::run(&common, &arguments),
         Verb::Plan(arguments) => plan::run(&common, &arguments),
         Verb::Validate(arguments) => validate::run(&common, &arguments),
@@ -159,6 +171,9 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => export::run(&common, &arguments),
         Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
+        Verb::Completions(arguments) => manual::completions(Cli::command(), &arguments),
+        Verb::Man(arguments) => manual::man(Cli::command(), &arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -41,7 +41,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
 
 /// Shows what running `target` would do.
 pub fn show(common: &Common, target: &Target, placement: Placement, format: TextOrJson) -> Outcome {
-    let experiment = project::load(common, target)?;
+    let experiment = project::check(common, target)?;
     let device = placement.device(common)?;
     let mut store = Store::open(&experiment.root)?;
     let mut forecast = Forecast::new(&experiment, &device, &mut store)?;

@@ -18,6 +18,11 @@ pub fn load(common: &Common, target: &Target) -> Result<Experiment, Failure> {
     Ok(spec::load(&target.path, &target.set, common.project.as_deref())?)
 }
 
+/// As [`load`], with the files that stages name looked at before anything starts.
+pub fn check(common: &Common, target: &Target) -> Result<Experiment, Failure> {
+    Ok(spec::check(&target.path, &target.set, common.project.as_deref())?.0)
+}
+
 /// The root of the project around the working directory.
 pub fn root(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(project) = &common.project {

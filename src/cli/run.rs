@@ -48,7 +48,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     if arguments.dry_run {
         return plan::show(common, &arguments.target, arguments.placement, arguments.format);
     }
-    let experiment = project::load(common, &arguments.target)?;
+    let experiment = project::check(common, &arguments.target)?;
     let device = arguments.placement.device(common)?;
     let mut store = Store::open(&experiment.root)?;
     trace_to(&store)?;

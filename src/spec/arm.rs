@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     Params,
-    diagnostic::{Diagnostics, Fault, Problems, quote},
+    diagnostic::{Diagnostics, Fault, Problems, Severity, quote},
+    files::Files,
     locate::{NodePath, Source, Step},
     pipeline::{Checked, Pipeline},
     semantics::{self, BackboneChoice},
@@ -110,8 +111,23 @@ impl Arm {
 
     /// The stages of the first configuration, sound or not.
     pub(super) fn first(&self) -> Vec<Arc<Checked>> {
-        let first = self.first_assignment();
-        let value = |name: &String| first.get(name).or_else(|| self.params.get(name)).or_else(|| self.idle.get(name));
+        self.checked(&self.first_assignment())
+    }
+
+    /// Looks at the files that a configuration names.
+    pub(super) fn check_files(&self, assignment: &Params, files: &mut Files, problems: &mut Problems) {
+        for (stage, severity, fault) in files.check(&self.checked(assignment)) {
+            let (source, fault) = self.pipeline.place(stage, fault, &|name| self.origin(name, assignment));
+            match severity {
+                Severity::Error => problems.add(&source, fault),
+                Severity::Notice => problems.notice(&source, fault),
+            }
+        }
+    }
+
+    fn checked(&self, assignment: &Params) -> Vec<Arc<Checked>> {
+        let value =
+            |name: &String| assignment.get(name).or_else(|| self.params.get(name)).or_else(|| self.idle.get(name));
         let values: Vec<&Value> = self.pipeline.params.keys().map(|name| value(name).unwrap_or(&Value::Null)).collect();
         self.pipeline.check(&values)
     }

@@ -89,6 +89,7 @@ impl Default for ReportSpec {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
+    /// What is compared and why, in a line.
     description: Option<String>,
     /// For every arm.
     params: Params,
@@ -99,11 +100,14 @@ pub(super) struct File {
     arms: Map<String, Value>,
     /// The search axes: one configuration is chosen on validation.
     sweep: Option<SweepFile>,
+    /// Seeds that are averaged, or folds.
     repeats: Option<Repeats>,
     /// Axes that are reported side by side, with selection inside each.
     #[schemars(with = "BTreeMap<String, Vec<Value>>")]
     facets: Map<String, Value>,
+    /// What chooses configurations.
     metric: Option<MetricFile>,
+    /// How the comparison is reported.
     report: Option<ReportSpec>,
     /// Some part of the arms was wrong and is left out.
     #[serde(skip)]
@@ -116,7 +120,9 @@ pub(super) struct File {
 struct ArmFile {
     /// Relative to this file.
     pipeline: String,
+    /// Parameters of the pipeline, fixed here.
     params: Params,
+    /// Search axes of this arm alone, beside the experiment's.
     sweep: Option<SweepFile>,
 }
 
@@ -145,6 +151,7 @@ enum Seeds {
 #[serde(deny_unknown_fields, default)]
 struct MetricFile {
     name: Option<String>,
+    /// Whether more or less of it is better.
     goal: Option<Goal>,
 }
 

@@ -12,6 +12,7 @@ use super::{
     arm::{Arm, Axis},
     diagnostic::{Diagnostic, Diagnostics, Fault, Problems, Severity, alternatives, describe, display, nearest, quote},
     experiment::{self, Experiment, File, OneOrMany, Override, ReportSpec},
+    files::Files,
     layers::{Layer, ParamFile},
     locate::{NodePath, Source, Step, join},
     metric::Metric,
@@ -42,11 +43,32 @@ pub fn load(path: &Path, overrides: &[(String, String)], project: Option<&Path>)
     }
 }
 
+/// As [`load`], and looks at the files that stages name: images, tables and weights. Gives notices as located as errors.
+///
+/// # Errors
+/// Those of [`load`], and whatever is not there or not enough.
+pub fn check(
+    path: &Path,
+    overrides: &[(String, String)],
+    project: Option<&Path>,
+) -> Result<(Experiment, Diagnostics), Diagnostics> {
+    let mut loader = Loader { looks_at_files: true, ..Loader::default() };
+    match loader.load(path, overrides, project) {
+        Some(experiment) if !loader.problems.any_errors() => {
+            let found = loader.problems.locate();
+            let notices = found.0.iter().map(Diagnostic::one_line).collect();
+            Ok((Experiment { notices, ..experiment }, found))
+        }
+        _ => Err(loader.problems.errors().locate()),
+    }
+}
+
 #[derive(Default)]
 struct Loader {
     problems: Problems,
     sources: Vec<(PathBuf, String)>,
     pipelines: HashMap<PathBuf, Option<Arc<Pipeline>>>,
+    looks_at_files: bool,
 }
 
 impl Loader {
@@ -86,6 +108,8 @@ impl Loader {
             }
         };
         self.check_overrides(&overrides, &arms);
+        experiment.root = project_root(&path, project);
+        let mut files = self.looks_at_files.then(|| Files::new(&experiment.root, experiment.folds));
         for arm in &mut arms {
             self.settle_metric(arm, &experiment.metric, &source);
             if experiment.folds.is_some() {
@@ -93,10 +117,12 @@ impl Loader {
             }
             for assignment in arm.sample(CHECKED) {
                 arm.resolve_into(&assignment, &mut self.problems);
+                if let Some(files) = &mut files {
+                    arm.check_files(&assignment, files, &mut self.problems);
+                }
             }
         }
         experiment.name = name;
-        experiment.root = project_root(&path, project);
         experiment.arms = arms;
         experiment.sources = std::mem::take(&mut self.sources);
         Some(experiment)

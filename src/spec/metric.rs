@@ -8,7 +8,7 @@ use super::diagnostic::{alternatives, nearest, quote};
 use crate::artifact::Split;
 
 /// Metrics that `evaluate` gives for every model, beside `top_<k>`.
-const NAMES: &[&str] = &["accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "log_loss"];
+pub(super) const NAMES: &[&str] = &["accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "log_loss"];
 
 /// Which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -3,15 +3,17 @@
 //! everything that is wrong with it, located, at once. Knows nothing of nodes, caches or results.
 //!
 //! The way of a file: `yaml` (text to a tree), `interpolate` (`${x}`), `schema` and `semantics` (what may stand there),
-//! `layers` (pipelines that extend others, and
-//! parameter files), `pipeline` and `experiment` (the two kinds of file), `arm` (one recipe, resolved per configuration), `locate` and
-//! `diagnostic` (what is wrong, and where).
+//! `layers` (pipelines that extend others, parameter files), `pipeline` and `experiment` (the two kinds of file), `arm` (one
+//! recipe, resolved per configuration), `resolved` (that, written down), `files` (what is on the disk), `json_schema` (what
+//! editors are told), `locate` and `diagnostic` (what is wrong, and where).
 
 mod arm;
 mod diagnostic;
 mod domain;
 mod experiment;
+mod files;
 mod interpolate;
+pub mod json_schema;
 mod layers;
 mod load;
 mod locate;
@@ -32,7 +34,7 @@ pub use arm::{Arm, Axis, Resolved};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, display};
 pub use domain::Domain;
 pub use experiment::{Experiment, Folds, ReportSpec, schema as experiment_schema};
-pub use load::{load, project_root};
+pub use load::{check, load, project_root};
 pub use metric::{Goal, Metric};
 pub use pipeline::Pipeline;
 pub use resolved::resolved;

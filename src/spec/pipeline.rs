@@ -192,7 +192,9 @@ impl StageTemplate {
         let found = schema::check(&SCHEMAS[kind.name], &mut params, &path);
         checked.references = found.references;
         checked.faults.extend(found.faults);
-        if checked.faults.is_empty() {
+        // A parameter that is not declared is told by itself; what its absence leads to is not.
+        let filled = self.uses.iter().all(|used| parameter(&used.parameter).is_some());
+        if checked.faults.is_empty() && filled {
             match Stage::parse(kind.name, params) {
                 Ok(stage) => {
                     checked.faults = semantics::check_stage(&stage);

@@ -32,6 +32,7 @@ pub(super) struct SweepFile {
     /// Known good points, tried first: values by parameter. What a point leaves out is drawn.
     #[schemars(with = "Vec<BTreeMap<String, Value>>")]
     enqueue: Vec<Value>,
+    /// What is searched, by parameter.
     #[schemars(with = "BTreeMap<String, ParameterFile>")]
     parameters: Map<String, Value>,
 }
@@ -39,13 +40,16 @@ pub(super) struct SweepFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ParameterFile {
+    /// The values that are tried.
     values: Option<Vec<Value>>,
     /// Entries that set several parameters at once.
     #[schemars(with = "Option<Vec<BTreeMap<String, Value>>>")]
     together: Option<Vec<Value>>,
     /// `uniform`, `log_uniform`, `int`, `q_uniform` or `normal`.
     distribution: Option<String>,
+    /// Smallest value.
     min: Option<f64>,
+    /// Largest value.
     max: Option<f64>,
     /// Distance between values of `q_uniform`.
     q: Option<f64>,

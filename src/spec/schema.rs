@@ -173,7 +173,11 @@ impl<'s> Checker<'s> {
                 (_, high) => format!("at most {}", high.unwrap_or_default()),
             };
             let message = format!("{}must be {range}, found {value}", self.at());
-            self.found.faults.push(Fault::value(&self.path, message));
+            let mut fault = Fault::value(&self.path, message);
+            if high == Some(1.0) && number > 1.0 && number <= 100.0 {
+                fault = fault.help(format!("{value} percent are {}", number / 100.0));
+            }
+            self.found.faults.push(fault);
         }
     }
 
@@ -371,14 +375,30 @@ fn expected(schema: &Value, root: &Value) -> String {
     if words.is_empty() { "a value".into() } else { words.join(" or ") }
 }
 
+/// The number that a text begins with, and what follows it.
+fn leading_number(text: &str) -> Option<(&str, &str)> {
+    let ends = text.char_indices().map(|(at, _)| at).skip(1).chain([text.len()]);
+    let end = ends.filter(|end| text[..*end].parse::<f64>().is_ok_and(f64::is_finite)).last()?;
+    Some((&text[..end], text[end..].trim()))
+}
+
 fn help_on_type(schema: &Value, value: &Value) -> Option<String> {
     match value {
         Value::Number(n) if names_type(schema, "string") => Some(format!("for a text, write \"{n}\"")),
+        Value::Number(_) if names_type(schema, "boolean") => Some("write true or false".into()),
         Value::Bool(b) if names_type(schema, "string") => Some(format!("for a text, write \"{b}\"")),
         Value::String(text) if names_type(schema, "number") || names_type(schema, "integer") => {
-            let number = text.parse::<f64>().is_ok();
-            number.then(|| format!("a number stands without quotes: {text}"))
+            match leading_number(text) {
+                Some((_, "")) => Some(format!("a number stands without quotes: {text}")),
+                Some((number, _)) => Some(format!("write the number alone, without a unit: {number}")),
+                None => None,
+            }
         }
+        Value::String(text) if names_type(schema, "boolean") => match text.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => Some("write true".into()),
+            "no" | "off" | "n" | "false" => Some("write false".into()),
+            _ => Some("write true or false".into()),
+        },
         Value::Array(_) if names_type(schema, "object") => {
             let keys = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
             let keys: Vec<&str> = keys.map(String::as_str).collect();

@@ -213,7 +213,13 @@ pub fn check_graph(stages: &[Arc<Checked>]) -> (Vec<(usize, Fault)>, Option<Vec<
                     quote(&reference.target),
                     with_article(kind.makes.name()),
                 );
-                faults.push((reader, Fault::value(&reference.path, message)));
+                let fitting = stages.iter().filter(|s| s.kind.is_some_and(|kind| accepts(kind.makes)));
+                let names: Vec<String> = fitting.map(|stage| quote(&stage.name)).collect();
+                let mut fault = Fault::value(&reference.path, message);
+                if !names.is_empty() {
+                    fault = fault.help(format!("there is {}", names.join(", ")));
+                }
+                faults.push((reader, fault));
             }
         }
     }

@@ -101,18 +101,59 @@ fn explain(error: &serde_yaml::Error) -> String {
             format!("the file stands for more than {MOST_VALUES} values")
         }
         other if other.contains("invalid type: enum") => "tags (`!name`) have no meaning here".into(),
+        // The parser's own words speak of its grammar.
+        other if other.starts_with("did not find expected key") => {
+            "this line does not fit those above it: it is indented by another number of spaces, or a `:` is missing"
+                .into()
+        }
+        other if other.starts_with("mapping values are not allowed") => {
+            "a `key: value` cannot stand here: a line above is not finished, or this one is indented too far".into()
+        }
+        other if other.starts_with("did not find expected ',' or '}'") => {
+            "a `{ ... }` is not closed, or a `,` is missing in it".into()
+        }
+        other if other.starts_with("did not find expected ',' or ']'") => {
+            "a `[ ... ]` is not closed, or a `,` is missing in it".into()
+        }
+        other if other.starts_with("found unexpected end of stream") => "the file ends inside a quoted text".into(),
+        other if other.starts_with("unknown anchor") => "no anchor (`&name`) of this name stands above".into(),
+        other if other.starts_with("found character that cannot start") => "no value begins with this character".into(),
+        other if other.starts_with("could not find expected ':'") => "a `:` is missing after a key".into(),
         other => format!("this is not valid YAML: {}", other.chars().take(200).collect::<String>()),
     }
 }
 
-fn help_for(text: &str, line: usize, error: &serde_yaml::Error) -> Option<String> {
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or("");
+fn help_for(text: &str, line_number: usize, error: &serde_yaml::Error) -> Option<String> {
+    let line = text.lines().nth(line_number.saturating_sub(1)).unwrap_or("");
     let indent = &line[..line.len() - line.trim_start().len()];
     if indent.contains('\t') {
         return Some("indent with spaces; YAML does not allow tabs there".into());
     }
+    if unquoted_hole(text, line_number) {
+        return Some("put the parameter into quotes: \"${name}\"; a bare { opens a map".into());
+    }
+    if [": @", ": `", ": %"].iter().any(|start| line.contains(start)) {
+        return Some("put the text into quotes".into());
+    }
     // "while parsing a flow mapping at line 3 column 5": where the unfinished thing begins.
-    error.to_string().split_once(", while ").map(|(_, context)| format!("while {context}"))
+    let error = error.to_string();
+    let (_, context) = error.split_once(", while ")?;
+    let (what, place) = context.split_once(" at ").unwrap_or((context, "line 1 column 1"));
+    let what = match what {
+        "parsing a block mapping" => "the map that it would belong to",
+        "parsing a block collection" => "the list that it would belong to",
+        "parsing a flow mapping" => "the `{`",
+        "parsing a flow sequence" => "the `[`",
+        "scanning a quoted scalar" => "the quoted text",
+        _ => return Some(format!("while {context}")),
+    };
+    Some(format!("{what} begins at {place}"))
+}
+
+/// Whether a `${` stands outside quotes on this line or the one before.
+fn unquoted_hole(text: &str, line: usize) -> bool {
+    let bare = |line: &str| line.match_indices("${").any(|(at, _)| line[..at].matches(['"', '\'']).count() % 2 == 0);
+    text.lines().skip(line.saturating_sub(2)).take(2).any(bare)
 }
 
 /// What is noticed on the way.
@@ -213,6 +254,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut count = 0;
         while let Some(key) = entries.next_key_seed(KeyText { fail_at: None })? {
             match key {
+                Some(key) if key == "<<" => {
+                    entries.next_value::<IgnoredAny>()?;
+                    let help = "write the keys out, or put what is shared into `params`";
+                    self.reader.fault(At::Entry(count), "merge keys (`<<`) are not read".into(), help);
+                }
                 Some(key) if !map.contains_key(&key) => {
                     self.reader.path.push(Step::Key(key.clone()));
                     let value = entries.next_value_seed(Node { reader: &mut *self.reader })?;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +19,14 @@ pub mod arrays;
 mod folder;
 mod group;
 pub mod parquet;
-mod table;
+mod place;
+pub mod table;
 pub mod tar;
 
 pub use folder::is_image;
 pub use group::GroupBy;
+use place::matching;
+pub use place::{Misplaced, missing_files, sources};
 
 pub const VERSION: u32 = 2;
 
@@ -150,10 +153,13 @@ impl Fold {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fractions {
+    /// Part of the images to train on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub train: f64,
+    /// Part of the images to choose configurations on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub val: f64,
+    /// Part of the images that is sealed until a configuration is chosen.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub test: f64,
 }
@@ -221,8 +227,10 @@ pub enum LabelMatch {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
+    /// Least label value.
     #[serde(default)]
     pub min: Option<f64>,
+    /// Largest label value.
     #[serde(default)]
     pub max: Option<f64>,
 }
@@ -248,37 +256,6 @@ pub struct Work {
     pub params: Params,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
-}
-
-/// Where the stage reads: `root`, and `table` if there is one, as absolute paths.
-///
-/// # Errors
-/// When the parameters do not name exactly one way of listing images, or name something that is not there.
-pub fn sources(params: &Params, project_root: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let project = std::path::absolute(project_root)?;
-    let folder = |written: &str| {
-        let path = project.join(written);
-        ensure!(path.is_dir(), "there is no folder {}", path.display());
-        Ok(path)
-    };
-    match params.listings()[..] {
-        [] => bail!("neither `image_folder` nor `table`; say where the images are"),
-        [_] => {}
-        [first, second, ..] => bail!("both `{first}` and `{second}`; keep one"),
-    }
-    match (&params.image_folder, &params.table) {
-        (Some(root), _) => Ok(BTreeMap::from([("root".into(), folder(root)?)])),
-        (_, Some(table)) => {
-            let file = project.join(&table.file);
-            ensure!(file.is_file(), "there is no table {}", file.display());
-            let root = match &table.images {
-                Some(images) => folder(images)?,
-                None => file.parent().context("the table's path has no folder")?.to_path_buf(),
-            };
-            Ok(BTreeMap::from([("root".into(), root), ("table".into(), file)]))
-        }
-        (None, None) => Ok(BTreeMap::from([("root".into(), project)])),
-    }
 }
 
 /// Every file whose content the stage reads, table included: absolute paths, sorted. A node is keyed by these.
@@ -326,7 +303,8 @@ impl Found {
         self.candidates.iter().any(|c| c.split.is_some())
     }
 
-    fn has(&self, split: Split) -> bool {
+    /// Whether some image is said to be of this split.
+    pub fn has(&self, split: Split) -> bool {
         self.candidates.iter().any(|c| c.split == Some(split))
     }
 }
@@ -359,6 +337,13 @@ fn check(params: &Params) -> Result<()> {
 
 /// Finds the candidates without decoding any image: `root` and `table` are those of [`sources`].
 pub fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
+    let found = find(params, root, table)?;
+    check_split(params, root, &found)?;
+    Ok(found)
+}
+
+/// As [`scan`], whatever `split` says of how they are divided.
+pub fn find(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found> {
     check(params)?;
     let mut found = match (&params.table, table, &params.tar, &params.parquet, &params.arrays) {
         (Some(columns), Some(file), ..) => table::scan(columns, file, root, params.group_by.as_ref())?,
@@ -370,11 +355,22 @@ pub fn scan(params: &Params, root: &Path, table: Option<&Path>) -> Result<Found>
     if let Some(by) = &params.group_by {
         by.complete(&mut found.candidates)?;
     }
+    Ok(found)
+}
+
+/// Either the files say the splits, or `split` does; `split` may also take val from what the files call train.
+fn check_split(params: &Params, root: &Path, found: &Found) -> Result<()> {
     match (params.split, found.has_splits()) {
-        (Some(split), true) if split.test == 0.0 && found.has(Split::Test) && !found.has(Split::Val) => Ok(found),
-        (Some(_), true) => bail!("{} already says the splits; leave `split` out", root.display()),
-        (None, false) => bail!("nothing says the splits; add `split: {{ train: 0.6, val: 0.2, test: 0.2 }}`"),
-        _ => Ok(found),
+        (Some(split), true) if split.test == 0.0 && found.has(Split::Test) && !found.has(Split::Val) => Ok(()),
+        (Some(_), true) => {
+            let message = format!("{} already says the splits", root.display());
+            Err(Misplaced::at("split", message).help("leave `split` out").into())
+        }
+        (None, false) => {
+            let message = "nothing says the splits";
+            Err(Misplaced::at("", message).help("add `split: { train: 0.6, val: 0.2, test: 0.2 }`").into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -407,20 +403,18 @@ fn named(candidates: &mut [Candidate], names: &[String]) -> Result<Vec<String>> 
     Ok(names.to_vec())
 }
 
-/// Files below `root` that a pattern (or a plain path) stands for: as written below the root, and whole; sorted.
-fn matching(root: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>> {
-    let folder = root.to_str().with_context(|| format!("{} is not UTF-8", root.display()))?;
-    let found = glob::glob(&format!("{}/{pattern}", glob::Pattern::escape(folder)))
-        .with_context(|| format!("`{pattern}` is no pattern"))?;
-    let mut files = Vec::new();
-    for path in found {
-        let path = path.with_context(|| format!("looking for `{pattern}`"))?;
-        let below = path.strip_prefix(root).unwrap_or(&path).to_str();
-        files.push((below.with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned(), path));
-    }
-    ensure!(!files.is_empty(), "there is no file `{pattern}` in {}", root.display());
-    files.sort();
-    Ok(files)
+/// `total` divided in proportion to `weights` into whole parts that sum to it: every share is rounded down, and what is left
+/// goes one each to the largest remainders, earlier parts first (Hamilton's method).
+pub fn largest_remainder(total: usize, weights: &[f64]) -> Vec<usize> {
+    let sum: f64 = weights.iter().sum();
+    // A share that is whole but for rounding errors (0.2 of 15) must count as whole.
+    let shares: Vec<f64> = weights.iter().map(|weight| total as f64 * weight / sum + 1e-9).collect();
+    let mut counts: Vec<usize> = shares.iter().map(|share| share.floor() as usize).collect();
+    let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] > 0.0).collect();
+    order.sort_by(|&a, &b| shares[b].fract().total_cmp(&shares[a].fract()).then(a.cmp(&b)));
+    let left = total.saturating_sub(counts.iter().sum());
+    order.into_iter().cycle().take(left).for_each(|i| counts[i] += 1);
+    counts
 }
 
 /// The split that a folder or a field of that name stands for.

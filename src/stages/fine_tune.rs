@@ -61,6 +61,7 @@ pub struct Training {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub dropout: f64,
+    /// Part of each label that is spread over all classes.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub label_smoothing: f64,

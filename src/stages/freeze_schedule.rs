@@ -17,6 +17,7 @@ pub struct Params {
     /// A published recipe, made into phases for the backbone at hand.
     #[serde(default)]
     pub preset: Option<Preset>,
+    /// One after the other, each with its own blocks to train; or a `preset`.
     #[serde(default)]
     pub phases: Vec<PhaseParams>,
     /// What the learning-rate schedule spans.
@@ -32,36 +33,61 @@ pub struct Params {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Preset {
     /// The head alone.
-    FeatureExtraction { epochs: u32, lr: f64 },
+    FeatureExtraction {
+        /// Passes over the training images.
+        epochs: u32,
+        /// Learning rate.
+        lr: f64,
+    },
     /// Every block and the head from the start.
     FineTuneAll {
+        /// Passes over the training images.
         epochs: u32,
+        /// Learning rate.
         lr: f64,
+        /// Learning rate of a block, times this for every block between it and the head.
         #[serde(default = "no_decay")]
         layer_decay: f64,
     },
     /// The last `blocks` blocks and the head.
     LastN {
+        /// How many of the last blocks.
         blocks: usize,
+        /// Passes over the training images.
         epochs: u32,
+        /// Learning rate.
         lr: f64,
+        /// Learning rate of a block, times this for every block between it and the head.
         #[serde(default = "no_decay")]
         layer_decay: f64,
     },
     /// The head, then one block more a phase from the top (Howard & Ruder 2018), down to `blocks` blocks.
     Gradual {
+        /// How many of the last blocks.
         blocks: usize,
         /// Epochs of the head alone.
         head_epochs: u32,
+        /// Learning rate of the head alone.
         head_lr: f64,
         /// Epochs of every later phase.
         epochs: u32,
+        /// Learning rate.
         lr: f64,
+        /// Learning rate of a block, times this for every block between it and the head.
         #[serde(default = "no_decay")]
         layer_decay: f64,
     },
     /// The head first, then everything (Kumar et al. 2022).
-    LpFt { head_epochs: u32, head_lr: f64, epochs: u32, lr: f64 },
+    LpFt {
+        /// Epochs of the head alone.
+        head_epochs: u32,
+        /// Learning rate of the head alone.
+        head_lr: f64,
+        /// Passes over the training images.
+        epochs: u32,
+        /// Learning rate.
+        lr: f64,
+    },
 }
 
 fn no_decay() -> f64 {
@@ -77,8 +103,10 @@ pub struct PhaseParams {
     pub name: Option<String>,
     /// Block names, `head`, `all`, `norms` (every normalisation layer), `{ last: n }`; one or a list.
     pub train: TrainSet,
+    /// Passes over the training images.
     #[schemars(range(min = 1, max = 100_000))]
     pub epochs: u32,
+    /// Learning rate.
     #[schemars(range(min = 0.0))]
     pub lr: f64,
     /// Learning rate of a block, times this for every block between it and the head, itself included.

@@ -16,11 +16,14 @@ pub enum Optimizer {
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         lr: Option<f64>,
+        /// Part of the last step that the next one keeps.
         #[serde(default)]
         #[schemars(range(min = 0.0, max = 1.0))]
         momentum: f64,
+        /// Nesterov's form of momentum.
         #[serde(default)]
         nesterov: bool,
+        /// Pull of the weights towards zero.
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         weight_decay: f64,
@@ -31,10 +34,13 @@ pub enum Optimizer {
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         lr: Option<f64>,
+        /// Decay rates of the running means of the gradient and of its square.
         #[serde(default = "betas")]
         betas: (f64, f64),
+        /// Added to the denominator.
         #[serde(default = "eps")]
         eps: f64,
+        /// Pull of the weights towards zero.
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         weight_decay: f64,
@@ -45,10 +51,13 @@ pub enum Optimizer {
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         lr: Option<f64>,
+        /// Decay rates of the running means of the gradient and of its square.
         #[serde(default = "betas")]
         betas: (f64, f64),
+        /// Added to the denominator.
         #[serde(default = "eps")]
         eps: f64,
+        /// Pull of the weights towards zero.
         #[serde(default = "decoupled_decay")]
         #[schemars(range(min = 0.0))]
         weight_decay: f64,
@@ -150,6 +159,7 @@ pub enum LrSchedule {
         /// In epochs.
         #[schemars(range(min = 1))]
         every: u32,
+        /// The learning rate is multiplied by this.
         #[serde(default = "gamma")]
         #[schemars(range(min = 0.0, max = 1.0))]
         gamma: f64,
@@ -160,6 +170,7 @@ pub enum LrSchedule {
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         warmup: f64,
+        /// What is left of the learning rate at the end, as a part of it.
         #[serde(default)]
         #[schemars(range(min = 0.0, max = 1.0))]
         final_fraction: f64,
@@ -260,6 +271,7 @@ pub struct EarlyStopping {
     /// Epochs without improvement before it stops.
     #[schemars(range(min = 1))]
     pub patience: u32,
+    /// What must improve.
     #[serde(default)]
     pub monitor: Monitor,
     /// Smaller improvements do not count.

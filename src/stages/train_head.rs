@@ -24,6 +24,7 @@ pub struct Params {
 /// The part of the parameters that is also the node's work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Training {
+    /// Passes over the training images.
     #[serde(default = "epochs")]
     #[schemars(range(min = 1, max = 100_000))]
     pub epochs: u32,
@@ -33,6 +34,7 @@ pub struct Training {
     pub batch_size: usize,
     /// With its learning rate.
     pub optimizer: Optimizer,
+    /// How the learning rate changes over the epochs.
     #[serde(default)]
     pub lr_schedule: LrSchedule,
     /// Widths of hidden layers; empty for a linear head.
@@ -42,6 +44,7 @@ pub struct Training {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub dropout: f64,
+    /// Part of each label that is spread over all classes.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub label_smoothing: f64,
@@ -51,6 +54,7 @@ pub struct Training {
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub clip_norm: Option<f64>,
+    /// Stop when validation no longer improves.
     #[serde(default)]
     pub early_stopping: Option<EarlyStopping>,
     #[serde(default)]

@@ -32,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "backbones",
             "device",
             "engine",
+            "images",
             "plan",
             "protocol",
             "report",

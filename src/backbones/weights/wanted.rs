@@ -36,6 +36,7 @@ enum Written {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct More {
+    /// What `weights:` would name alone: `imagenet`, a path, or an address.
     file: String,
     /// `false`: tensors that the file lacks, or has in another shape, start at random, and those left over are ignored.
     #[serde(default = "yes")]

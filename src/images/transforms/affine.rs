@@ -29,8 +29,10 @@ pub struct Affine {
     #[serde(default)]
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     translate: [f64; 2],
+    /// Least and most size, as a factor.
     #[serde(default = "unscaled")]
     scale: Range<AroundOne>,
+    /// Degrees of shear.
     #[serde(default)]
     shear: Shears,
     #[serde(default)]

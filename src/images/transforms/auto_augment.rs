@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AutoAugment {
+    /// The published policy.
     policy: Policy,
     interpolation: Sampling,
     fill: Fill,

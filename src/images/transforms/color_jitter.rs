@@ -20,7 +20,9 @@ use crate::{
 pub struct ColorJitter {
     /// Factors, at least 0; `0.4` for [0.6, 1.4].
     brightness: Option<Range<AroundOne>>,
+    /// Strength of the change of contrast.
     contrast: Option<Range<AroundOne>>,
+    /// Strength of the change of saturation.
     saturation: Option<Range<AroundOne>>,
     /// Parts of the whole circle, in -0.5..0.5; `0.1` for [-0.1, 0.1].
     hue: Option<Range<AroundZero>>,

@@ -18,8 +18,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
+    /// The condition, or a list of them to draw from.
     name: OneOrMore<conditions::Condition>,
+    /// From 1, slight, to 5; or a list to draw from.
     severity: OneOrMore<Severity>,
+    /// Probability that it is applied.
     #[serde(default = "always")]
     p: Probability,
 }

@@ -11,11 +11,13 @@ use crate::{images::Rgb, rng::Draws};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GaussianNoise {
+    /// Mean of the noise, from 0 to 1.
     #[schemars(range(min = -1.0, max = 1.0))]
     mean: f64,
     /// Standard deviation.
     #[schemars(range(min = 0.0, max = 10.0))]
     sigma: f64,
+    /// Probability that it is applied.
     p: Probability,
 }
 

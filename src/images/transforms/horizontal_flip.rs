@@ -14,6 +14,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written")]
 pub struct HorizontalFlip {
+    /// Probability that it is applied.
     pub p: f64,
 }
 

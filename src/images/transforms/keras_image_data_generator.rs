@@ -43,10 +43,13 @@ pub struct KerasImageDataGenerator {
     /// Added to all channels alike, up to this, both ways, in levels; kept between the image's least and greatest.
     #[schemars(range(min = 0.0, max = 255.0))]
     channel_shift_range: f64,
+    /// What is beyond the edge.
     fill_mode: FillMode,
     /// The level of `fill_mode: constant`.
     cval: u8,
+    /// Flip left and right half of the time.
     horizontal_flip: bool,
+    /// Flip top and bottom half of the time.
     vertical_flip: bool,
     /// What the network's input is multiplied by: 0.00392156862745098 for 1/255. Prepared images stay bytes, and the model
     /// applies it, as a `normalize` of mean 0. By default the backbone's own normalisation.

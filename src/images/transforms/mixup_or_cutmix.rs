@@ -15,8 +15,10 @@ use crate::{images::Rgb, rng::Draws};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixupOrCutmix {
+    /// `alpha` of mixup.
     #[schemars(range(min = 0.0, max = 1000.0))]
     mixup_alpha: f64,
+    /// `alpha` of cutmix.
     #[schemars(range(min = 0.0, max = 1000.0))]
     cutmix_alpha: f64,
     /// The part of the mixed images that CutMix mixes.

@@ -20,6 +20,7 @@ pub struct Perspective {
     /// How far corners move, as a fraction of half the sides.
     #[schemars(range(min = 0.0, max = 1.0))]
     distortion_scale: f64,
+    /// Probability that it is applied.
     p: Probability,
     interpolation: Sampling,
     fill: Fill,

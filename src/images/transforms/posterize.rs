@@ -17,6 +17,7 @@ pub struct Posterize {
     /// Bits that stay.
     #[schemars(range(min = 0, max = 8))]
     bits: u32,
+    /// Probability that it is applied.
     p: Probability,
 }
 

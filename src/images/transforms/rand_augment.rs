@@ -20,11 +20,13 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandAugment {
+    /// Transforms applied to each image.
     #[schemars(range(min = 0, max = 100))]
     num_ops: u32,
     /// From 0, below `num_magnitude_bins`.
     #[schemars(range(min = 0, max = 999))]
     magnitude: u32,
+    /// Steps that magnitudes are divided into.
     #[schemars(range(min = 2, max = 1000))]
     num_magnitude_bins: u32,
     interpolation: Sampling,

@@ -14,6 +14,7 @@ use crate::{images::Rgb, rng::Draws};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomErasing {
+    /// Probability that it is applied.
     p: Probability,
     /// Least and most area, as fractions of the image's.
     scale: Range<Exact>,

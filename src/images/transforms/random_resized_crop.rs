@@ -19,6 +19,7 @@ use crate::{
 pub struct RandomResizedCrop {
     /// `None` for the stage's own size.
     pub size: Option<u32>,
+    /// Least and most size, as a factor.
     pub scale: [f64; 2],
     pub ratio: [f64; 2],
     pub interpolation: Interpolation,

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Written")]
 pub struct Resize {
+    /// Height and width in pixels, or one number for the shorter side.
     pub size: Size,
     pub interpolation: Interpolation,
 }
@@ -41,6 +42,7 @@ enum Written {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Full {
+    /// Height and width in pixels, or one number for the shorter side.
     size: Size,
     #[serde(default)]
     interpolation: Interpolation,

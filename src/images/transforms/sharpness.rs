@@ -17,6 +17,7 @@ pub struct Sharpness {
     /// At least 0.
     #[schemars(range(min = 0.0, max = 1000.0))]
     factor: f64,
+    /// Probability that it is applied.
     p: Probability,
 }
 

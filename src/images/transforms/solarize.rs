@@ -17,6 +17,7 @@ pub struct Solarize {
     /// A level in 0..255.
     #[schemars(range(min = 0.0, max = 255.0))]
     threshold: f64,
+    /// Probability that it is applied.
     p: Probability,
 }
 

@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrivialAugmentWide {
+    /// Steps that magnitudes are divided into.
     #[schemars(range(min = 2, max = 1000))]
     num_magnitude_bins: u32,
     interpolation: Sampling,

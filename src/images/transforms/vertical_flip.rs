@@ -11,6 +11,7 @@ use crate::{images::Rgb, rng::Draws};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VerticalFlip {
+    /// Probability that it is applied.
     p: Probability,
 }
 

@@ -113,3 +113,110 @@ proptest! {
         holds(&text);
     }
 }
+
+/// SplitMix64 (Steele, Lea & Flood 2014), by what it is seeded with.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// What is in the folders of examples, by name: the experiments name the pipelines by relative paths.
+fn examples() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["pipelines", "experiments"];
+    let paths =
+        folders.iter().flat_map(|folder| root.join(folder).read_dir().unwrap()).map(|entry| entry.unwrap().path());
+    let yaml = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    let read = yaml.map(|path| {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    });
+    let mut all: Vec<_> = read.collect();
+    all.sort();
+    all
+}
+
+/// A hundred thousand files that are almost right: lines cut, swapped, doubled and indented anew, characters and words
+/// replaced. Each is loaded as it would be from the command line; none may panic, and none may take long.
+#[test]
+fn a_hundred_thousand_mutated_examples_are_read_or_refused() {
+    use rayon::prelude::*;
+
+    const FILES: u64 = 100_000;
+    const PIECES: [&str; 32] = [
+        " ", "  ", "\n", "\t", ":", ": ", "- ", "{", "}", "[", "]", "\"", "'", "#", "&a ", "*a", "!x ", "${", "${lr}",
+        "|", ">", "null", "-1", "1e999", ".nan", "yes", "<<: ", "---\n", "? ", "\u{feff}", "0x1F", "~",
+    ];
+    let examples = examples();
+    let words: Vec<&str> = examples.iter().flat_map(|(_, text)| text.split_whitespace()).collect();
+    let mutate = |text: &str, draws: &mut Draws| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for _ in 0..=draws.below(3) {
+            let at = draws.below(lines.len() as u64) as usize;
+            let other = draws.below(lines.len() as u64) as usize;
+            match draws.below(8) {
+                0 => drop(lines.remove(at)),
+                1 => lines.swap(at, other),
+                2 => lines.insert(at, lines[other].clone()),
+                3 => lines[at] = format!(" {}", lines[at]),
+                4 => lines[at] = lines[at].trim_start().to_owned(),
+                5 => {
+                    let chosen = words[draws.below(words.len() as u64) as usize];
+                    let mut parts: Vec<&str> = lines[at].split(' ').collect();
+                    let part = draws.below(parts.len() as u64) as usize;
+                    parts[part] = chosen;
+                    lines[at] = parts.join(" ");
+                }
+                _ => {
+                    let piece = PIECES[draws.below(PIECES.len() as u64) as usize];
+                    let chars: Vec<char> = lines[at].chars().collect();
+                    let from = draws.below(chars.len() as u64 + 1) as usize;
+                    let to = (from + draws.below(4) as usize).min(chars.len());
+                    let (before, after): (String, String) =
+                        (chars[..from].iter().collect(), chars[to..].iter().collect());
+                    lines[at] = format!("{before}{piece}{after}");
+                }
+            }
+            if lines.is_empty() {
+                break;
+            }
+        }
+        lines.join("\n")
+    };
+    let slowest = (0..FILES)
+        .into_par_iter()
+        .map_init(
+            || {
+                let files: Vec<(&str, &str)> =
+                    examples.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+                Project::new(&files)
+            },
+            |project, number| {
+                let (name, text) = &examples[(number % examples.len() as u64) as usize];
+                let text = mutate(text, &mut Draws(number));
+                std::fs::write(project.path(name), &text).unwrap();
+                let start = Instant::now();
+                match project.load(name, &[]) {
+                    Ok(experiment) => assert!(!experiment.arms.is_empty()),
+                    Err(diagnostics) => {
+                        assert!(diagnostics.errors() > 0, "{text}");
+                        assert!(!diagnostics.to_string().is_empty());
+                    }
+                }
+                let taken = start.elapsed();
+                std::fs::write(project.path(name), &examples[(number % examples.len() as u64) as usize].1).unwrap();
+                taken
+            },
+        )
+        .max()
+        .unwrap();
+    println!("the slowest took {slowest:?}");
+    assert!(slowest.as_secs_f64() < 5.0, "{slowest:?}");
+}

@@ -7,7 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Candidate, Column, Found, GroupBy, LabelMatch, Separator, Table, join_some, list_some, split_name};
+use super::{
+    Candidate, Column, Found, GroupBy, LabelMatch, Misplaced, Separator, Table, join_some, list_some, split_name,
+};
 use crate::artifact::Split;
 
 /// Labels that differ by no more than this are the same number.
@@ -15,11 +17,23 @@ const TOLERANCE: f64 = 1e-6;
 
 /// Every image that the table in `file` names, but for those whose label is dropped. `root` is what its paths are relative to.
 pub(super) fn scan(table: &Table, file: &Path, root: &Path, group_by: Option<&GroupBy>) -> Result<Found> {
-    let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    let text = String::from_utf8(text).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
-    let rows = rows(text.trim_start_matches('\u{feff}'), file, table.separator)?;
+    let rows = rows_of(file, table.separator)?;
     let group = group_by.and_then(GroupBy::column);
     read(table, rows, root, group).with_context(|| format!("table {}", file.display()))
+}
+
+/// The fields of every line that is not empty, a first line of names among them.
+///
+/// # Errors
+/// When the file cannot be read or is not UTF-8 text.
+pub fn lines(file: &Path) -> Result<Vec<Vec<String>>> {
+    Ok(rows_of(file, Separator::Auto)?.into_iter().map(|row| row.fields).collect())
+}
+
+fn rows_of(file: &Path, separator: Separator) -> Result<Vec<Row>> {
+    let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let text = String::from_utf8(text).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
+    rows(text.trim_start_matches('\u{feff}'), file, separator)
 }
 
 /// A line of the file: its number from 1, and its fields without surrounding blanks.
@@ -68,8 +82,9 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path, group: Option<&Column>) 
         false => None,
     };
     ensure!(!rows.is_empty(), "it has no rows");
-    let [image, label, split, group] = columns.map(|column| column.map(|c| position(c, header.as_deref())).transpose());
-    let (image, label, split, group) = (image?, label?, split?, group?);
+    let places = ["table.image", "table.label", "table.split", "group_by"];
+    let at = |i: usize| columns[i].map(|column| position(places[i], column, header.as_deref())).transpose();
+    let (image, label, split, group) = (at(0)?, at(1)?, at(2)?, at(3)?);
 
     let mut problems = Problems::default();
     let mut candidates = Vec::new();
@@ -130,16 +145,20 @@ fn read(table: &Table, mut rows: Vec<Row>, root: &Path, group: Option<&Column>) 
     Ok(Found { classes, candidates, notes, files: None })
 }
 
-/// Where a column is, from 0.
-fn position(column: &Column, header: Option<&[String]>) -> Result<usize> {
+/// Where a column is, from 0. `place` is the parameter that names it.
+fn position(place: &'static str, column: &Column, header: Option<&[String]>) -> Result<usize> {
+    let wrong = |message: String| Misplaced::at(place, message);
     match (column, header) {
-        (Column::Number(0), _) => bail!("column 0: columns are numbered from 1"),
+        (Column::Number(0), _) => Err(wrong("column 0: columns are numbered from 1".into()).into()),
         (Column::Number(number), _) => Ok(*number as usize - 1),
         (Column::Name(name), Some(header)) => match header.iter().position(|h| h == name) {
             Some(at) => Ok(at),
-            None => bail!("no column `{name}`; the first line names: {}", list_some(header)),
+            None => Err(wrong(format!("no column `{name}` in the table")).among(name, header).into()),
         },
-        (Column::Name(name), None) => bail!("column `{name}` is given by name, but `header: false`"),
+        (Column::Name(name), None) => {
+            let message = format!("column `{name}` is given by name, but `header: false`");
+            Err(wrong(message).help("give its number, or leave `header` out").into())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use thawline::{
     artifact::{Image, Split},
     rng::Draws,
-    stages::dataset::{Fold, Fractions, Params, Work},
+    stages::dataset::{Fold, Fractions, Params, Work, largest_remainder},
 };
 
 use super::groups::{Groups, deal};
@@ -145,20 +145,6 @@ fn keep_subset(params: &Params, images: Vec<Image>) -> Vec<Image> {
     }
     kept.append(&mut train);
     kept
-}
-
-/// `total` divided in proportion to `weights` into whole parts that sum to it: every share is rounded down, and what is left
-/// goes one each to the largest remainders, earlier parts first (Hamilton's method).
-fn largest_remainder(total: usize, weights: &[f64]) -> Vec<usize> {
-    let sum: f64 = weights.iter().sum();
-    // A share that is whole but for rounding errors (0.2 of 15) must count as whole.
-    let shares: Vec<f64> = weights.iter().map(|weight| total as f64 * weight / sum + 1e-9).collect();
-    let mut counts: Vec<usize> = shares.iter().map(|share| share.floor() as usize).collect();
-    let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] > 0.0).collect();
-    order.sort_by(|&a, &b| shares[b].fract().total_cmp(&shares[a].fract()).then(a.cmp(&b)));
-    let left = total.saturating_sub(counts.iter().sum());
-    order.into_iter().cycle().take(left).for_each(|i| counts[i] += 1);
-    counts
 }
 
 #[cfg(test)]
