@@ -27,8 +27,19 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     /// Files outside the store by role.
     pub sources: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    pub limits: Limits,
     /// The node's working folder: `out/`, `checkpoint/`, `lock`.
     pub dir: PathBuf,
+}
+
+/// What a node may cost; no part of what it makes, so not of its key either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Seconds after which it is killed.
+    pub timeout: Option<f64>,
+    /// How many times it is started again when it fails.
+    pub retries: u32,
 }
 
 /// One input artifact.

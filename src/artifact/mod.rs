@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod features;
 pub mod model;
 pub mod predictions;
+pub mod probabilities;
 pub mod reading;
 pub mod scores;
 pub mod targets;

@@ -390,6 +390,7 @@ impl Coordinator<'_> {
             work: planned.work.clone(),
             seed: planned.seed.unwrap_or(0),
             sources: planned.sources.clone(),
+            limits: planned.limits,
             key,
         })
     }

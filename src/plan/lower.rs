@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
@@ -25,9 +25,10 @@ use crate::{
         conditions::SEVERITIES,
         transforms::{self, Transform},
     },
+    protocol::Limits,
     spec::{BackboneChoice, Resolved},
     stages::{
-        self, Stage, activations, augment, dataset, dataset::Fold, evaluate, extract_features, fine_tune,
+        self, Stage, activations, augment, command, dataset, dataset::Fold, evaluate, extract_features, fine_tune,
         freeze_schedule, train_head,
     },
 };
@@ -121,6 +122,7 @@ struct Lowering<'a> {
 struct Extra {
     sources: BTreeMap<String, PathBuf>,
     source_digest: Option<String>,
+    limits: Limits,
     threads: Option<usize>,
 }
 
@@ -142,6 +144,7 @@ impl Lowering<'_> {
             threads: extra.threads.unwrap_or(1),
             sources: extra.sources,
             source_digest: extra.source_digest,
+            limits: extra.limits,
             inputs: recipes,
             device: &self.plan.device,
         });
@@ -370,7 +373,94 @@ impl Lowering<'_> {
         Ok(ModelNode { node, backbone: spec, weights, images, features: None, hidden, changed })
     }
 
+    /// A stage that makes views or features, for one split or training view.
+    fn seen(&mut self, stage: &str, split: Split, view: Option<u32>) -> Result<NodeIndex> {
+        if let Stage::Augment(_) = self.stage(stage)? {
+            return self.views(stage, split, view);
+        }
+        let choice = self.resolved.backbone_of(stage).with_context(|| format!("`{stage}` names no backbone"))?;
+        let (spec, weights) = self.backbone(&choice, 0)?;
+        let views = self.views(&choice.images, split, view)?;
+        self.features(stage, &spec, weights.as_ref(), views)
+    }
+
+    /// The `augment` stage under one that makes views or features.
+    fn images_under(&self, stage: &str) -> Result<String> {
+        match self.stage(stage)? {
+            Stage::Augment(_) => Ok(stage.to_string()),
+            Stage::ExtractFeatures(params) => Ok(params.images.clone()),
+            other => Err(misplaced(stage, other)),
+        }
+    }
+
+    /// One node of a program: its fit, or what it says of a split.
+    fn program(
+        &mut self,
+        name: &str,
+        params: &command::Params,
+        task: command::Task,
+        mut inputs: Vec<(String, NodeIndex)>,
+    ) -> Result<NodeIndex> {
+        let label = match task {
+            command::Task::Fit => name.to_string(),
+            command::Task::Predict(split) => format!("{name}.predict[{}]", split.name()),
+        };
+        for (input, stage) in &params.inputs {
+            let stage = stage.0.as_str();
+            match task {
+                command::Task::Fit => {
+                    let views = self.augment(&self.images_under(stage)?)?.views.max(1);
+                    for view in 0..views {
+                        let node = self.seen(stage, Split::Train, Some(view))?;
+                        inputs.push((format!("{input}.train.{view}"), node));
+                    }
+                    inputs.push((format!("{input}.val"), self.seen(stage, Split::Val, None)?));
+                }
+                command::Task::Predict(split) => {
+                    inputs.push((format!("{input}.{}", split.name()), self.seen(stage, split, None)?));
+                }
+            }
+        }
+        let files = self.sources.program(params)?;
+        let extra = Extra {
+            sources: files.paths,
+            source_digest: Some(files.digest),
+            limits: Limits { timeout: params.timeout, retries: params.retries },
+            threads: Some(params.resources.threads),
+        };
+        let (run, params, resources) = (params.run.clone(), params.params.clone(), params.resources);
+        self.add("command", label, &command::Work { task, run, params, resources }, extra, inputs)
+    }
+
+    /// What a program says of a split, scored.
+    fn evaluate_program(
+        &mut self,
+        name: &str,
+        params: &evaluate::Params,
+        split: Split,
+        command: &command::Params,
+    ) -> Result<Evaluation> {
+        let first = command.inputs.values().next().context("a command has an input")?;
+        let dataset = self.dataset_of(&self.images_under(&first.0)?)?;
+        for other in command.inputs.values() {
+            let same = self.dataset_of(&self.images_under(&other.0)?)? == dataset;
+            ensure!(same, "the inputs of `{}` come from different datasets", params.model);
+        }
+        let on_dataset = ("dataset".to_string(), dataset);
+        let fit = self.program(&params.model, command, command::Task::Fit, vec![on_dataset.clone()])?;
+        let inputs = vec![on_dataset.clone(), ("program".to_string(), fit)];
+        let predictions = self.program(&params.model, command, command::Task::Predict(split), inputs)?;
+        let (top_k, calibration_bins) = (params.top_k.clone(), params.calibration_bins);
+        let work = evaluate::Work { split, top_k, calibration_bins, conditions: Vec::new() };
+        let inputs = vec![on_dataset, ("predictions".to_string(), predictions)];
+        let node = self.add("evaluate", format!("{name}[{}]", split.name()), &work, Extra::default(), inputs)?;
+        Ok(Evaluation { stage: name.to_string(), split, node, dataset })
+    }
+
     fn evaluate(&mut self, name: &str, params: &evaluate::Params, split: Split) -> Result<Evaluation> {
+        if let Stage::Command(command) = self.stage(&params.model)?.clone() {
+            return self.evaluate_program(name, params, split, &command);
+        }
         let model = self.model(&params.model)?;
         let images = params.images.clone().unwrap_or_else(|| model.images.clone());
         let dataset = self.dataset_of(&images)?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::{device::LIBTORCH, stages::Kind};
+use crate::{device::LIBTORCH, protocol::Limits, stages::Kind};
 
 /// One unit of work.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub struct Node {
     pub threads: usize,
     /// Files outside the store by role. Where they lie is not identity; their digests are among `own`.
     pub sources: BTreeMap<String, PathBuf>,
+    pub limits: Limits,
     /// Everything its result depends on besides its inputs: (name, value). Yields recipe, key and `explain` alike.
     pub own: Vec<(String, String)>,
     /// Digest of `own` and the recipes of its inputs: equal recipes are one node.
@@ -35,6 +36,7 @@ pub struct NewNode<'a> {
     pub sources: BTreeMap<String, PathBuf>,
     /// Digest of what `sources` hold, where the work does not name it.
     pub source_digest: Option<String>,
+    pub limits: Limits,
     /// (role, recipe).
     pub inputs: Vec<(&'a str, blake3::Hash)>,
     /// Class of the device that it is computed on.
@@ -68,6 +70,7 @@ impl Node {
             seed,
             threads: new.threads,
             sources: new.sources,
+            limits: new.limits,
             own,
             recipe,
         }

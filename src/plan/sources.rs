@@ -13,7 +13,7 @@ use crate::{
         self,
         weights::{self, Patience, Wanted, WeightsLocation},
     },
-    stages::dataset,
+    stages::{command, dataset},
     store::Store,
 };
 
@@ -29,6 +29,8 @@ pub struct Files {
 pub trait Sources {
     /// The files of a `dataset` stage.
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files>;
+    /// The files of a `command` stage.
+    fn program(&mut self, params: &command::Params) -> Result<Files>;
     /// The checkpoint that `weights:` names for a backbone, and where it lies; `seed` is for what is random in it.
     fn weights(&mut self, backbone: &str, wanted: &Wanted, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
 }
@@ -96,14 +98,26 @@ impl<'a> DiskSources<'a> {
     fn read_dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         let paths = dataset::sources(params, &self.root)?;
         let files = dataset::listing(params, &self.root)?;
-        let digests = self.store.file_digests(&files)?;
         let root = paths.get("root").context("a dataset has a root")?;
+        let digest = self.digest(&files, root)?;
+        Ok(Files { paths, digest })
+    }
+
+    fn read_program(&mut self, params: &command::Params) -> Result<Files> {
+        let root = self.root.clone();
+        let digest = self.digest(&command::files(params, &root)?, &root)?;
+        Ok(Files { paths: BTreeMap::from([("root".to_string(), root)]), digest })
+    }
+
+    /// Stands for the names below `root` and the contents of these files.
+    fn digest(&mut self, files: &[PathBuf], root: &Path) -> Result<String> {
+        let digests = self.store.file_digests(files)?;
         let mut hasher = blake3::Hasher::new();
         for (file, digest) in files.iter().zip(digests) {
             let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy();
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest.as_bytes());
         }
-        Ok(Files { paths, digest: hasher.finalize().to_hex().to_string() })
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     fn read_checkpoint(&mut self, backbone: &str, wanted: &Wanted) -> Result<Option<(String, PathBuf)>> {
@@ -130,6 +144,12 @@ impl<'a> DiskSources<'a> {
 }
 
 impl Sources for DiskSources<'_> {
+    fn program(&mut self, params: &command::Params) -> Result<Files> {
+        let found = self.read_program(params);
+        let paths = BTreeMap::from([("root".to_string(), self.root.clone())]);
+        self.or_missing(found, || Files { paths, digest: "missing".into() })
+    }
+
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         // How the images are divided does not change which files are read.
         let id = params.place()?;

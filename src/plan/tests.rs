@@ -12,7 +12,7 @@ use crate::{
     artifact::model::Weights,
     backbones::weights::Wanted,
     spec::{self, Params},
-    stages::dataset,
+    stages::{command, dataset},
 };
 
 const PIPELINE: &str = r#"
@@ -33,6 +33,10 @@ struct Named;
 impl Sources for Named {
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         Ok(Files { paths: BTreeMap::new(), digest: params.image_folder.clone().unwrap_or_default() })
+    }
+
+    fn program(&mut self, params: &command::Params) -> Result<Files> {
+        Ok(Files { paths: BTreeMap::new(), digest: params.run.join(" ") })
     }
 
     fn weights(&mut self, _: &str, wanted: &Wanted, _: u64) -> Result<(Weights, Option<PathBuf>)> {

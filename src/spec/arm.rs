@@ -97,6 +97,7 @@ impl Arm {
         faults.extend(between);
         if order.is_some() {
             faults.extend(semantics::check_schedules(&checked));
+            faults.extend(semantics::check_programs(&checked));
         }
         let sound = complete && faults.is_empty();
         for (stage, fault) in faults {

@@ -21,7 +21,7 @@ use crate::{
     },
     images::transforms::Transform,
     stages::{
-        Stage, augment,
+        Stage, augment, command,
         dataset::{self, Found, Misplaced},
     },
 };
@@ -88,6 +88,7 @@ impl Files {
                 Some(Stage::ExtractFeatures(p)) => {
                     self.check_backbone("extract_features", Some(&p.backbone), p.weights.as_ref())
                 }
+                Some(Stage::Command(params)) => self.check_program(params).into_iter().collect(),
                 Some(Stage::FineTune(p)) => self.check_backbone("fine_tune", p.backbone.as_ref(), p.weights.as_ref()),
                 _ => Vec::new(),
             };
@@ -142,6 +143,22 @@ impl Files {
         let key = if views > 1 { "views" } else { "size" };
         let fault = Fault::value(&stage_path("augment", key), message);
         Some((Severity::Error, fault.help("fewer `views`, a smaller `size`, or `sample` in the dataset take less")))
+    }
+
+    /// Whether the program can be started, and its files are there.
+    fn check_program(&self, params: &command::Params) -> Option<(Severity, Fault)> {
+        let name = params.run.first()?;
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let on_path = || std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+        let found = if name.contains('/') { self.root.join(name).is_file() } else { on_path() };
+        if !found {
+            let place = if name.contains('/') { self.root.display().to_string() } else { "the PATH".to_owned() };
+            let fault =
+                Fault::value(&stage_path("command", "run"), format!("there is no program {} in {place}", quote(name)));
+            return Some((Severity::Error, fault.help("`run` is a list: the program, then its arguments")));
+        }
+        let wrong = command::files(params, &self.root).err()?;
+        Some((Severity::Error, Fault::value(&stage_path("command", "files"), format!("{wrong:#}"))))
     }
 
     fn check_backbone(

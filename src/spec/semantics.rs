@@ -30,7 +30,7 @@ pub fn check_stage(stage: &Stage) -> Vec<Fault> {
     match stage {
         Stage::Dataset(params) => check_dataset(params),
         Stage::Augment(params) => check_augment(params),
-        Stage::FreezeSchedule(_) => Vec::new(),
+        Stage::FreezeSchedule(_) | Stage::Command(_) => Vec::new(),
         Stage::ExtractFeatures(params) => check_extract_features(params),
         Stage::TrainHead(params) => check_train_head(params),
         Stage::FineTune(params) => {
@@ -235,6 +235,7 @@ fn with_article(artifact: &str) -> &str {
         "dataset" => "a dataset",
         "schedule" => "a schedule",
         "model" => "a model",
+        "program" => "a fitted program",
         other => other,
     }
 }
@@ -318,7 +319,7 @@ fn below(stage: &Stage) -> Below<'_> {
             (None, None) => Below::Nothing,
         },
         Stage::Evaluate(params) => Below::Stage(&params.model),
-        Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) => Below::Nothing,
+        Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) | Stage::Command(_) => Below::Nothing,
     }
 }
 
@@ -378,6 +379,31 @@ fn backbone_under<'s>(stages: &'s [Arc<Checked>], stage: &'s Checked) -> Option<
         checked = stages.iter().find(|stage| stage.name == next)?;
     }
     None
+}
+
+/// What a program cannot be asked for, as (stage, fault): it sees its own inputs, as they are.
+pub fn check_programs(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
+    let mut faults = Vec::new();
+    for (i, stage) in stages.iter().enumerate() {
+        let Some(Stage::Evaluate(params)) = &stage.stage else { continue };
+        let is_program =
+            |other: &&Arc<Checked>| other.name == params.model && matches!(other.stage, Some(Stage::Command(_)));
+        if stages.iter().find(is_program).is_none() {
+            continue;
+        }
+        let mut refuse = |key: &str| {
+            let message =
+                format!("`{key}`: {} is a program, which predicts the images of its own inputs", quote(&params.model));
+            faults.push((i, Fault::key(&inside(&format!("evaluate.{key}")), message).help(format!("remove `{key}`"))));
+        };
+        if params.images.is_some() {
+            refuse("images");
+        }
+        if !params.conditions.is_empty() {
+            refuse("conditions");
+        }
+    }
+    faults
 }
 
 /// Schedules against the backbones that they are used with, as (stage of the schedule, fault).

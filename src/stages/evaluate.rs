@@ -11,7 +11,7 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    #[schemars(extend("x-stage" = ["model"]))]
+    #[schemars(extend("x-stage" = ["model", "program"]))]
     pub model: String,
     /// Other images to score it on; by default those it was trained with.
     #[serde(default)]
@@ -37,7 +37,7 @@ fn bins() -> u32 {
     15
 }
 
-/// One node: one split. Inputs: `dataset`, `model`, and `features` (of that split, when the model is a head on features that
+/// One node: one split. Inputs: `dataset`, and `predictions` of a program; or `model`, and `features` (of that split, when the model is a head on features that
 /// exist anyway) or else `views`. Sources: `weights` unless they are random or `features` are given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {

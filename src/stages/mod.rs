@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod activations;
 pub mod augment;
+pub mod command;
 pub mod dataset;
 pub mod evaluate;
 pub mod extract_features;
@@ -25,6 +26,8 @@ pub enum ArtifactType {
     Features,
     Schedule,
     Model,
+    /// What a program of the user's wrote when it was fitted; only that program reads it.
+    Program,
     Scores,
 }
 
@@ -36,6 +39,7 @@ impl ArtifactType {
             ArtifactType::Features => "features",
             ArtifactType::Schedule => "schedule",
             ArtifactType::Model => "model",
+            ArtifactType::Program => "program",
             ArtifactType::Scores => "scores",
         }
     }
@@ -116,6 +120,7 @@ registry! {
     train_head: TrainHead, Model, bitwise false, seeded true, "trains a linear or MLP head on features";
     freeze_schedule: FreezeSchedule, Schedule, bitwise false, seeded false, "says which blocks train when, and how";
     fine_tune: FineTune, Model, bitwise false, seeded true, "trains backbone blocks and head by a freeze schedule";
+    command: Command, Program, bitwise false, seeded true, "fits a program of your own, and lets it predict";
     evaluate: Evaluate, Scores, bitwise false, seeded false, "scores a model on validation, and on test once it is selected";
 }
 

@@ -69,6 +69,7 @@ fn find(work: serde_json::Value, sources: &BTreeMap<String, PathBuf>, folder: &P
         inputs: BTreeMap::new(),
         sources: sources.clone(),
         seed: 0,
+        limits: Default::default(),
         out: folder.to_path_buf(),
         checkpoint: folder.to_path_buf(),
         link: &mut Silent,

@@ -194,6 +194,7 @@ fn compute(members: &[&Manifest], line: &mut Line) -> Vec<Result<Outcome>> {
         inputs: first.inputs.iter().map(|input| (input.role.clone(), input.path.clone())).collect(),
         sources: first.sources.clone(),
         seed: first.seed,
+        limits: first.limits,
         out: outs[0].clone(),
         checkpoint: first.dir.join("checkpoint"),
         link: line,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use thawline::protocol::{Answer, Epoch};
+use thawline::protocol::{Answer, Epoch, Limits};
 
 /// `run`'s window on the world: the files it reads, where it writes, and the line to whoever asked.
 pub struct Task<'a> {
@@ -16,6 +16,7 @@ pub struct Task<'a> {
     pub sources: BTreeMap<String, PathBuf>,
     /// The trial's seed; 0 for kinds that are not `seeded`.
     pub seed: u64,
+    pub limits: Limits,
     /// An empty folder; what is in it afterwards is the artifact.
     pub out: PathBuf,
     /// A folder that outlives an interrupted attempt: checkpoints go here and are found here again.

@@ -160,6 +160,7 @@ mod tests {
             inputs: BTreeMap::from([("dataset".into(), folder.join("dataset"))]),
             sources: BTreeMap::from([("root".into(), root.to_path_buf())]),
             seed: 0,
+            limits: Default::default(),
             out: out.path().to_path_buf(),
             checkpoint: out.path().to_path_buf(),
             link: &mut link,

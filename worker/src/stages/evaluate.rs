@@ -1,13 +1,17 @@
 //! `evaluate`: scores a model on one split.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use tch::Tensor;
 use thawline::{
     artifact::{
-        Activations, Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, scores::PerClass,
+        Activations, Dataset, Features, Model, Predictions, Scores, Split, Views, model::HeadSpec, probabilities,
+        scores::PerClass,
     },
     backbones,
     images::conditions::SEVERITIES,
@@ -79,6 +83,9 @@ fn check_classes(model: &[String], images: &[String]) -> Result<()> {
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let dataset = Dataset::read(task.input("dataset")?)?;
+    if let Some(said) = task.inputs.get("predictions") {
+        return of_program(work, &dataset, said, &task.out);
+    }
     let folder = task.input("model")?;
     let model = Model::read(folder)?;
     check_classes(&model.classes, &dataset.classes)?;
@@ -113,6 +120,16 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
         total_parameters: backbone_parameters(&model)? + model.head.parameters(),
         ..Outcome::default()
     })
+}
+
+/// Scores what a program of the user's said.
+fn of_program(work: &Work, dataset: &Dataset, said: &Path, out: &Path) -> Result<Outcome> {
+    let images = dataset.rows(work.split).len();
+    let said = probabilities::read(said, images, dataset.classes.len())?;
+    let (scores, predictions) = score(work, dataset, work.split, said)?;
+    scores.write(out)?;
+    predictions.write(out)?;
+    Ok(Outcome { metrics: scores.metrics, images_seen: images as u64, ..Outcome::default() })
 }
 
 /// The accuracy under every condition at every severity, by the role of its input.

@@ -11,6 +11,7 @@ use crate::task::Task;
 
 mod activations;
 mod augment;
+mod command;
 mod dataset;
 mod epochs;
 pub mod evaluate;
@@ -26,6 +27,7 @@ pub fn run(kind: &str, work: Value, task: &mut Task<'_>) -> Result<Outcome> {
         "dataset" => dataset::run(&serde_json::from_value(work)?, task),
         "activations" => activations::run(&serde_json::from_value(work)?, task),
         "augment" => augment::run(&serde_json::from_value(work)?, task),
+        "command" => command::run(&serde_json::from_value(work)?, task),
         "extract_features" => extract_features::run(&serde_json::from_value(work)?, task),
         "fine_tune" => fine_tune::run(&serde_json::from_value(work)?, task),
         "evaluate" => evaluate::run(&serde_json::from_value(work)?, task),

@@ -51,6 +51,7 @@ fn make(project: &Path, parameters: Value) -> Result<(Dataset, Outcome)> {
         inputs: BTreeMap::new(),
         sources: sources(&params, project)?,
         seed: 0,
+        limits: Default::default(),
         out: out.path().to_path_buf(),
         checkpoint: out.path().to_path_buf(),
         link: &mut Recorder::default(),

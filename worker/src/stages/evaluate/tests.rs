@@ -186,6 +186,7 @@ fn evaluate(inputs: &[(&str, &Path)]) -> Result<(Outcome, Predictions)> {
         sources: BTreeMap::from([("weights".to_owned(), folders["model"].join(BASE))]),
         inputs: folders,
         seed: 0,
+        limits: Default::default(),
         out: out.path().to_owned(),
         checkpoint: out.path().to_owned(),
         link: &mut Silent,

@@ -110,7 +110,15 @@ impl Bench {
         let mut inputs = self.inputs.clone();
         inputs.extend(model.map(|name| ("model".to_string(), self.dir.path().join(name))));
         let checkpoint = self.dir.path().join(format!("{name}.checkpoint"));
-        let mut task = Task { inputs, sources: BTreeMap::new(), seed: 3, out, checkpoint, link: recorder };
+        let mut task = Task {
+            inputs,
+            sources: BTreeMap::new(),
+            seed: 3,
+            limits: Default::default(),
+            out,
+            checkpoint,
+            link: recorder,
+        };
         run(work, &mut task)
     }
 
@@ -239,7 +247,15 @@ impl Bench {
     fn task<'a>(&self, recorder: &'a mut Recorder) -> Task<'a> {
         let dir = self.dir.path();
         let (out, checkpoint) = (dir.join("out"), dir.join("checkpoint"));
-        Task { inputs: self.inputs.clone(), sources: BTreeMap::new(), seed: 3, out, checkpoint, link: recorder }
+        Task {
+            inputs: self.inputs.clone(),
+            sources: BTreeMap::new(),
+            seed: 3,
+            limits: Default::default(),
+            out,
+            checkpoint,
+            link: recorder,
+        }
     }
 }
 
@@ -344,7 +360,15 @@ fn seconds_of_an_epoch_of_lite0() {
     let (out, checkpoint) = (dir.path().join("out"), dir.path().join("checkpoint"));
     std::fs::create_dir_all(&out).unwrap();
     let mut recorder = Recorder::default();
-    let mut task = Task { inputs, sources: BTreeMap::new(), seed: 0, out, checkpoint, link: &mut recorder };
+    let mut task = Task {
+        inputs,
+        sources: BTreeMap::new(),
+        seed: 0,
+        limits: Default::default(),
+        out,
+        checkpoint,
+        link: &mut recorder,
+    };
     let start = Instant::now();
     run(&work, &mut task).unwrap();
     println!("one epoch of lite0, 360 images, 128 px, all blocks: {:?}", start.elapsed());

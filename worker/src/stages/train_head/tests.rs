@@ -77,6 +77,7 @@ fn run_pack(
         inputs: inputs.clone(),
         sources: BTreeMap::new(),
         seed: 3,
+        limits: Default::default(),
         out: outs[0].clone(),
         checkpoint: dir.join("checkpoint"),
         link: recorder,
