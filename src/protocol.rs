@@ -154,6 +154,8 @@ pub enum Question {
         model: TrainedModel,
         /// The `Work` of the `augment` node that prepared the images which the model was evaluated on.
         views: serde_json::Value,
+        /// How its dataset decodes images, an `artifact::Reading`.
+        reading: serde_json::Value,
         images: Vec<PathBuf>,
         top: usize,
     },

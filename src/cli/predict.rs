@@ -64,7 +64,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
             let images = images(common, paths)?;
             let mut store = project::existing_store(common, None)?;
             let found = trained::find(&mut store, &trial.to_string_lossy(), arguments.stage.as_deref())?;
-            Question::Trained { model: found.place, views: found.views, images, top }
+            let reading = serde_json::to_value(found.reading).map_err(anyhow::Error::from)?;
+            Question::Trained { model: found.place, views: found.views, reading, images, top }
         }
     };
     let Response::Predictions(predictions) = ask(&question)? else {

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Failure, project, usage};
 use crate::{
-    artifact::{Model, model::Weights},
+    artifact::{Dataset, Model, Reading, model::Weights},
     backbones::weights,
     plan::node::work_of,
     protocol::TrainedModel,
@@ -19,6 +19,8 @@ pub struct Trained {
     pub model: Model,
     /// The `Work` of the `augment` node that it was evaluated on.
     pub views: serde_json::Value,
+    /// How the images that it was evaluated on are decoded.
+    pub reading: Reading,
 }
 
 /// The model that the trial's `evaluate` stage of this name scores; the name may be left out where there is one.
@@ -42,6 +44,12 @@ pub fn find(store: &mut Store, name: &str, stage: Option<&str>) -> Result<Traine
     let prepared = records.iter().find(|r| r.kind == "augment" && Some(&r.digest) == prepared.as_ref());
     let prepared = prepared.context("the views that it was evaluated on are not on record")?;
 
+    let dataset = made_by(prepared, "dataset").context("the views name no dataset")?;
+    if !store.objects().verify(&dataset) {
+        return Err(anyhow!("the dataset of {name} is gone or damaged: run the experiment again").into());
+    }
+    let reading = Dataset::read(&store.objects().path(&dataset))?.reading;
+
     let artifact = store.objects().path(&model.digest);
     if !store.objects().verify(&model.digest) {
         return Err(anyhow!("the model of {name} is gone or damaged: run the experiment again").into());
@@ -52,7 +60,7 @@ pub fn find(store: &mut Store, name: &str, stage: Option<&str>) -> Result<Traine
         Weights::Random { .. } => None,
         Weights::File { digest, .. } => Some(checkpoint(store, digest)?),
     };
-    Ok(Trained { place: TrainedModel { artifact, weights }, model, views })
+    Ok(Trained { place: TrainedModel { artifact, weights }, model, views, reading })
 }
 
 fn records(store: &Store, trial: &TrialRecord) -> anyhow::Result<Vec<NodeRecord>> {

@@ -1,11 +1,16 @@
-//! A small HTTP server on this machine that does what it is told, also what good servers do not do. Unit tests of downloads
+//! A small HTTP or HTTPS server on this machine that does what it is told, also what good servers do not do. Unit tests of downloads
 //! use it too.
 
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Arc, Mutex},
+};
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 /// What a client asked.
@@ -70,6 +75,8 @@ impl Reply {
 
 /// Runs until the process ends.
 pub struct Server {
+    /// Of its addresses: `http` or `https`.
+    scheme: &'static str,
     /// `127.0.0.1:<port>`.
     pub address: String,
     seen: Arc<Mutex<Vec<Request>>>,
@@ -78,21 +85,40 @@ pub struct Server {
 impl Server {
     /// `answer` gets a request and how many there were before it.
     pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Server {
+        Server::on("http", answer)
+    }
+
+    /// The same over TLS, by the certificate that scripts/reference/https.sh made.
+    pub fn start_https(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Server {
+        Server::on("https", answer)
+    }
+
+    fn on(scheme: &'static str, answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Server {
+        let tls = (scheme == "https").then(tls);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                std::thread::spawn(move || serve(stream.unwrap(), &log, &*answer));
+                let (log, answer, tls) = (Arc::clone(&log), Arc::clone(&answer), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => serve(stream.unwrap(), &log, &*answer),
+                    Some(tls) => {
+                        let session = ServerConnection::new(tls).unwrap();
+                        let mut stream = StreamOwned::new(session, stream.unwrap());
+                        serve(&mut stream, &log, &*answer)?;
+                        stream.conn.send_close_notify();
+                        stream.flush().ok()
+                    }
+                });
             }
         });
-        Server { address, seen }
+        Server { scheme, address, seen }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The requests so far.
@@ -101,8 +127,22 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request, usize) -> Reply) -> Option<()> {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+fn tls() -> Arc<ServerConfig> {
+    let file = |name: &str| format!("{}/tests/reference/https/{name}", env!("CARGO_MANIFEST_DIR"));
+    let certificate = CertificateDer::from_pem_file(file("certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
+}
+
+fn serve(
+    stream: impl Read + Write,
+    log: &Mutex<Vec<Request>>,
+    answer: &dyn Fn(&Request, usize) -> Reply,
+) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    let mut lines = stream.by_ref().lines().map_while(Result::ok);
     let first = lines.next()?;
     let mut words = first.split(' ').map(str::to_string);
     let (method, path) = (words.next()?, words.next()?);
@@ -115,6 +155,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
         log.len() - 1
     };
     let reply = answer(&request, before);
+    let mut stream = stream.into_inner();
     let mut head = format!("HTTP/1.1 {} Because\r\nConnection: close\r\n", reply.status);
     let length = [("Content-Length".to_string(), reply.body.len().to_string())];
     for (name, value) in reply.headers.iter().chain(&length) {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use thawline::backbones::{self, weights};
 
 use crate::{
-    server::{Reply, Server},
+    server::{Break, Reply, Server},
     support::{EXPERIMENT, Project, stderr},
 };
 
@@ -70,6 +70,27 @@ fn a_run_fetches_what_it_needs_and_nothing_else_does() {
     assert_eq!(fs::read_dir(place).unwrap().count(), 1);
     succeeds(command(&project, &run, &[]));
     assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn over_https_only_a_server_that_is_trusted_is_believed() {
+    let bytes = fs::read(lite0()).unwrap();
+    let server = Server::start_https(move |request, before| {
+        let reply = Reply::file(request, &bytes, "\"one\"");
+        if before == 0 { reply.broken(5_000_000, Break::Close) } else { reply }
+    });
+    let project = project(&server.url("/lite0.pth"));
+    let run = ["run", EXPERIMENT, "-j", "2"];
+    let mut stranger = command(&project, &run, &[]);
+    let output = stranger.env_remove("SSL_CERT_FILE").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    assert_eq!(server.seen().len(), 0);
+
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/https/certificate.pem");
+    succeeds(command(&project, &run, &[("SSL_CERT_FILE", certificate)]));
+    let ranges: Vec<_> = server.seen().iter().map(|request| request.headers.get("range").cloned()).collect();
+    assert_eq!(ranges, [None, Some("bytes=5000000-".to_string())]);
 }
 
 #[test]

@@ -15,9 +15,9 @@ fn respond(question: &Question) -> Result<Response> {
         Question::Published { backbone, weights, images, top } => {
             Response::Predictions(predict::published(backbone, weights, images, *top)?)
         }
-        Question::Trained { model, views, images, top } => {
-            let views = serde_json::from_value(views.clone())?;
-            Response::Predictions(predict::trained(model, &views, images, *top)?)
+        Question::Trained { model, views, reading, images, top } => {
+            let (views, reading) = (serde_json::from_value(views.clone())?, serde_json::from_value(reading.clone())?);
+            Response::Predictions(predict::trained(model, &views, &reading, images, *top)?)
         }
         Question::Export { model, format, metadata, out } => {
             Response::Exported(export::export(model, *format, metadata, out)?)

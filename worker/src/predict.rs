@@ -27,14 +27,21 @@ use crate::{
 /// Pixels of an image, u8 RGB row-major, or why there are none.
 type Prepared = Result<Vec<u8>>;
 
-/// The classes of images as a trained model sees them, through the transforms that it was evaluated with.
-pub fn trained(of: &TrainedModel, views: &augment::Work, images: &[PathBuf], top: usize) -> Result<Vec<Prediction>> {
+/// The classes of images as a trained model sees them: decoded as those of its dataset, through the transforms that it was
+/// evaluated with.
+pub fn trained(
+    of: &TrainedModel,
+    views: &augment::Work,
+    reading: &Reading,
+    images: &[PathBuf],
+    top: usize,
+) -> Result<Vec<Prediction>> {
     let trained = Trained::open(of)?;
     let (extractor, head) = (trained.extractor()?, ExactHead::new(&trained.tensors, &trained.model.head)?);
     let side = views.size as usize;
     let mut predictions = Vec::new();
     for images in images.chunks(BATCH) {
-        let prepared: Vec<Prepared> = images.par_iter().map(|path| transformed(path, views)).collect();
+        let prepared: Vec<Prepared> = images.par_iter().map(|path| transformed(path, views, reading)).collect();
         let pixels: Vec<u8> = prepared.iter().flatten().flatten().copied().collect();
         let mut rows = Vec::new();
         if !pixels.is_empty() {
@@ -58,12 +65,12 @@ pub fn trained(of: &TrainedModel, views: &augment::Work, images: &[PathBuf], top
     Ok(predictions)
 }
 
-fn transformed(path: &Path, views: &augment::Work) -> Prepared {
+fn transformed(path: &Path, views: &augment::Work, reading: &Reading) -> Prepared {
     let bytes = std::fs::read(path).context("cannot be read")?;
     // Evaluation draws nothing: the key is never asked.
     let id = Image::id_of(&bytes);
     let key = DrawKey { seed: views.seed, image: &id, view: 0 };
-    let decoded = decode(&bytes, &Reading::default()).context("is no image that can be read")?;
+    let decoded = decode(&bytes, reading).context("is no image that can be read")?;
     Ok(transforms::prepare(decoded.image, &views.transforms, views.size, key)?.pixels)
 }
 

@@ -5,7 +5,8 @@
 //! as the server says (`ETag`, `Last-Modified`) that it is still the same file.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    env,
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use ureq::{
     Agent, Body,
     http::{HeaderMap, Response, header},
+    tls::{self, Certificate, PemItem, RootCerts, TlsConfig},
 };
 
 /// The SHA-256 that a file should have.
@@ -118,7 +120,9 @@ pub struct Request<'a> {
 
 impl<'a> Client<'a> {
     pub fn new(patience: Patience, announce: &'a mut dyn FnMut(&str)) -> Client<'a> {
+        let tls = TlsConfig::builder().root_certs(trusted()).build();
         let config = Agent::config_builder()
+            .tls_config(tls)
             .http_status_as_error(false)
             .timeout_connect(Some(patience.connect))
             .timeout_per_read(Some(patience.stall))
@@ -362,6 +366,20 @@ impl Part {
             None => remove_if_there(&self.validator),
         }
     }
+}
+
+/// Whom to believe who a server is: the authorities in the file that `SSL_CERT_FILE` names, as other tools do, or Mozilla's. A
+/// file that cannot be read leaves nobody, and every server is refused.
+fn trusted() -> RootCerts {
+    let Some(path) = env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else { return RootCerts::WebPki };
+    let text = fs::read(path).unwrap_or_default();
+    let certificates: Vec<Certificate<'static>> = tls::parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    RootCerts::new_with_certs(&certificates)
 }
 
 fn authorised<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {

@@ -4,7 +4,8 @@
 //! are read go back to the processor by themselves.
 
 use std::{
-    ffi::{CString, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_void},
+    mem::transmute,
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::OnceLock,
@@ -66,7 +67,7 @@ fn library(path: &Path) -> Result<*mut c_void> {
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if handle.is_null() {
         // SAFETY: after a failure, dlerror gives a C string that stays until the next call.
-        let problem = unsafe { std::ffi::CStr::from_ptr(libc::dlerror()) };
+        let problem = unsafe { CStr::from_ptr(libc::dlerror()) };
         bail!("{} cannot be loaded: {}", path.display(), problem.to_string_lossy());
     }
     Ok(handle)
@@ -78,7 +79,7 @@ fn name(index: usize) -> Result<String> {
     type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
     type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
     let driver = library(Path::new("libcuda.so.1"))?;
-    let symbol = |name: &'static std::ffi::CStr| {
+    let symbol = |name: &'static CStr| {
         // SAFETY: `driver` is an open library.
         let found = unsafe { libc::dlsym(driver, name.as_ptr()) };
         if found.is_null() { None } else { Some(found) }.with_context(|| format!("libcuda.so.1 has no {name:?}"))
@@ -87,14 +88,15 @@ fn name(index: usize) -> Result<String> {
     let mut text = [0 as c_char; 256];
     // SAFETY: these are the driver's functions of these types, and `text` is as long as is said.
     let status = unsafe {
-        let (init, get, name): (Init, Get, Name) =
-            (std::mem::transmute(init), std::mem::transmute(get), std::mem::transmute(name));
+        let init = transmute::<*mut c_void, Init>(init);
+        let get = transmute::<*mut c_void, Get>(get);
+        let name = transmute::<*mut c_void, Name>(name);
         let mut device = 0;
         [init(0), get(&mut device, index as c_int), name(text.as_mut_ptr(), text.len() as c_int - 1, device)]
     };
     ensure!(status == [0; 3], "the driver does not name cuda:{index}: {status:?}");
     // SAFETY: the last byte is still zero.
-    Ok(unsafe { std::ffi::CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+    Ok(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use super::*;
 
+#[allow(dead_code, reason = "HTTPS is for the integration tests")]
 #[path = "../../../../tests/it/server.rs"]
 mod server;
 
