@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     Common, Outcome, Target, TextOrJson,
     device::Placement,
+    diff,
     forecast::{self, Expectation, Forecast},
     output, project, text,
 };
@@ -31,11 +32,18 @@ pub struct Arguments {
     target: Target,
     #[command(flatten)]
     placement: Placement,
+    /// Compare with the YAML files of a git revision: what has to run anew because of what was changed since.
+    #[arg(long, value_name = "REV")]
+    diff: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
+    if let Some(revision) = &arguments.diff {
+        let device = arguments.placement.device(common)?;
+        return diff::show(common, &arguments.target, &device, revision, arguments.format);
+    }
     show(common, &arguments.target, arguments.placement, arguments.format)
 }
 

@@ -8,7 +8,8 @@ use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Common, Outcome, Target, TextOrJson, device::Placement, output, plan, progress::Reporter, project, report, text,
+    Common, Outcome, Target, TextOrJson, device::Placement, output, plan, progress::Reporter, project, report, smoke,
+    text,
 };
 use crate::{
     engine::{self, Finish, Options, Storing},
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// Only show what would run, and why.
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Try every kind of node on two batches of images before the night, in a store that is thrown away.
+    #[arg(long, conflicts_with_all = ["dry_run", "force"])]
+    smoke: bool,
     /// Make everything again, whatever is on record.
     #[arg(short, long)]
     force: bool,
@@ -50,8 +54,6 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     }
     let experiment = project::check(common, &arguments.target)?;
     let device = arguments.placement.device(common)?;
-    let mut store = Store::open(&experiment.root)?;
-    trace_to(&store)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         jobs: arguments.jobs.map_or(cores, usize::from),
@@ -61,6 +63,11 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         device,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
+    if arguments.smoke {
+        return smoke::run(common, experiment, &options, arguments.format);
+    }
+    let mut store = Store::open(&experiment.root)?;
+    trace_to(&store)?;
     let silent = arguments.format == TextOrJson::Json;
     let mut reporter = Reporter::new(common, silent);
     for notice in &experiment.notices {

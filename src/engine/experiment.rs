@@ -152,10 +152,7 @@ fn combinations(axes: &[Axis]) -> Vec<Params> {
 impl<'a> Arms<'a> {
     /// Reads what the searches suggested in earlier runs.
     pub fn new(experiment: &'a Experiment, store: &Store) -> Result<Arms<'a>> {
-        let folds: Vec<Option<Fold>> = match experiment.folds {
-            Some(folds) => folds.all().map(Some).collect(),
-            None => vec![None],
-        };
+        let folds = experiment.outer_folds();
         let mut groups = Vec::new();
         for arm in &experiment.arms {
             for facet in combinations(&arm.facets) {

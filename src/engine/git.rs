@@ -34,3 +34,22 @@ pub fn tree(root: &Path, files: &[PathBuf]) -> Tree {
         diff: if dirty { git(root, &[&["diff", "HEAD"], &CODE[..]].concat()) } else { None },
     }
 }
+
+/// The YAML files of the project at `root` as they were at `revision`: (path below `root`, text).
+///
+/// # Errors
+/// When `root` is in no repository, or git does not know the revision.
+pub fn yaml_at(root: &Path, revision: &str) -> anyhow::Result<Vec<(String, String)>> {
+    anyhow::ensure!(!revision.starts_with('-'), "`{revision}` is no git revision");
+    anyhow::ensure!(git(root, &["rev-parse", "HEAD"]).is_some(), "{} is not in a git repository", root.display());
+    let commit = format!("{revision}^{{commit}}");
+    let commit = git(root, &["rev-parse", "--verify", "--quiet", &commit]);
+    let commit =
+        commit.ok_or_else(|| anyhow::anyhow!("git knows no revision `{revision}`: see `git log --oneline`"))?;
+    let commit = commit.trim();
+    // Names are relative to `root`, wherever in the repository that is.
+    let names = git(root, &["ls-tree", "-r", "-z", "--name-only", commit]).unwrap_or_default();
+    let yaml = names.split('\0').filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
+    let read = yaml.filter_map(|name| Some((name.to_string(), git(root, &["show", &format!("{commit}:./{name}")])?)));
+    Ok(read.collect())
+}

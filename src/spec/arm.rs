@@ -11,6 +11,7 @@ use super::{
     locate::{NodePath, Source, Step},
     pipeline::{Checked, Pipeline},
     semantics::{self, BackboneChoice},
+    smoke,
     sweep::{Sweep, scaled},
 };
 use crate::stages::Stage;
@@ -37,6 +38,8 @@ pub struct Arm {
     pub facets: Vec<Axis>,
     /// The `evaluate` stage whose metric selects.
     pub metric_stage: String,
+    /// Its stages work on two batches of images.
+    pub(super) smoke: bool,
     /// Where every parameter got its value; of what is swept, its list of values or its range.
     pub(super) origins: HashMap<String, (Arc<Source>, NodePath)>,
 }
@@ -105,7 +108,10 @@ impl Arm {
             problems.add_first(&source, fault);
         }
         let stages = order?.into_iter().map(|i| checked[i].stage.clone().map(|stage| (checked[i].name.clone(), stage)));
-        let stages = stages.collect::<Option<Vec<_>>>()?;
+        let mut stages = stages.collect::<Option<Vec<_>>>()?;
+        if self.smoke {
+            smoke::shrink(&mut stages);
+        }
         let params = declared.keys().cloned().zip(values.into_iter().cloned()).collect();
         sound.then_some(Resolved { params, stages })
     }

@@ -38,6 +38,8 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// Cross-validation: every outer fold is the test split once.
     pub folds: Option<Folds>,
+    /// A smoke test: only the first fold, and no test half.
+    pub smoke: bool,
     /// Axes that are reported side by side.
     pub facets: Vec<Axis>,
     pub metric: Metric,
@@ -46,6 +48,17 @@ pub struct Experiment {
     pub notices: Vec<String>,
     /// Every YAML text that was read, for the record.
     pub sources: Vec<(PathBuf, String)>,
+}
+
+impl Experiment {
+    /// The outer folds; one that is none where there is no cross-validation.
+    pub fn outer_folds(&self) -> Vec<Option<Fold>> {
+        let all = match self.folds {
+            Some(folds) => folds.all().map(Some).collect(),
+            None => vec![None],
+        };
+        if self.smoke { all[..1].to_vec() } else { all }
+    }
 }
 
 /// Cross-validation: `count` folds, divided anew `times` times.
@@ -324,6 +337,7 @@ impl File {
             arms: Vec::new(),
             seeds,
             folds,
+            smoke: false,
             facets: facets.into_iter().filter(|facet| !fixed(facet)).map(|facet| facet.axis).collect(),
             metric,
             report,
@@ -495,5 +509,5 @@ pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[Overrid
         origins.insert(key.clone(), (source.clone(), Vec::new()));
     }
     let (idle, sweep, facets, metric_stage) = (Params::new(), Sweep::default(), Vec::new(), String::new());
-    Arm { name, pipeline, params, idle, sweep, facets, metric_stage, origins }
+    Arm { name, pipeline, params, idle, sweep, facets, metric_stage, smoke: false, origins }
 }

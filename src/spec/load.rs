@@ -22,7 +22,7 @@ use super::{
 use crate::stages::Stage;
 
 /// Configurations of an arm that are checked before anything runs; the others when they are resolved.
-const CHECKED: usize = 2000;
+pub(super) const CHECKED: usize = 2000;
 /// What marks a project's folder.
 const ROOT_MARKS: [&str; 4] = [".thawline", "pipelines", "experiments", ".git"];
 
@@ -375,6 +375,7 @@ fn of_pipeline(pipeline: &Pipeline) -> Experiment {
         arms: Vec::new(),
         seeds: vec![0],
         folds: None,
+        smoke: false,
         facets: Vec::<Axis>::new(),
         metric: Metric::default(),
         report: ReportSpec::default(),

@@ -23,6 +23,7 @@ mod read_sweep;
 mod resolved;
 mod schema;
 mod semantics;
+mod smoke;
 mod sweep;
 mod yaml;
 

@@ -1,9 +1,11 @@
 //! The real programs on small real projects: one file a behaviour.
 
 mod cache;
+mod command;
 mod corruption;
 mod determinism;
 mod device;
+mod diff;
 mod export;
 mod folds;
 mod golden;
@@ -22,6 +24,7 @@ mod schemas;
 mod search;
 #[allow(dead_code, reason = "breaking off is for the unit tests of downloads")]
 mod server;
+mod smoke;
 mod structure;
 mod support;
 mod thaw_line;

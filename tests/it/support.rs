@@ -188,7 +188,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    fn of(run: &Value) -> Nodes {
+    pub fn of(run: &Value) -> Nodes {
         let count = |name: &str| run["nodes"][name].as_u64().unwrap_or_else(|| panic!("no count `{name}` in {run}"));
         Nodes { total: count("total"), cached: count("cached"), done: count("done"), failed: count("failed") }
     }

@@ -42,7 +42,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
                 task.link.log(&format!("{error:#}: attempt {} of {}", attempt + 1, limits.retries + 1));
                 std::fs::remove_dir_all(&task.out)?;
                 std::fs::create_dir(&task.out)?;
-                pause(Duration::from_secs(1 << attempt.min(6)).min(LONGEST_PAUSE), task)?;
+                pause(Duration::from_secs(1 << (attempt - 1).min(6)).min(LONGEST_PAUSE), task)?;
             }
         }
     };

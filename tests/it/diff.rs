@@ -1,0 +1,55 @@
+//! `plan --diff REV`: what a change of the YAMLs makes anew.
+
+use std::process::Command;
+
+use crate::support::{EXPERIMENT, Project, stderr};
+
+fn git(project: &Project, arguments: &[&str]) {
+    let mut command = Command::new("git");
+    command.args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]);
+    let output = command.arg("-C").arg(project.path("")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", stderr(&output));
+}
+
+fn committed() -> Project {
+    let project = Project::ran();
+    git(&project, &["init", "--quiet"]);
+    git(&project, &["add", "pipelines", "experiments"]);
+    git(&project, &["commit", "--quiet", "-m", "first"]);
+    project
+}
+
+#[test]
+fn only_what_the_change_reaches_is_named() {
+    let project = committed();
+    let nothing = project.json(&["plan", EXPERIMENT, "--diff", "HEAD", "--format", "json"]);
+    assert_eq!((&nothing["new"], &nothing["gone"]), (&0.into(), &0.into()));
+
+    project.edit("pipelines/tuning.yaml", "{ name: more, train: [{ last: 2 }, head], epochs: 4", "{ name: more, train: [{ last: 2 }, head], epochs: 5");
+    let changed = project.json(&["plan", EXPERIMENT, "--diff", "HEAD", "--format", "json"]);
+    let labels: Vec<&str> = changed["changed"].as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["tuned.more", "score[val]"]);
+    assert_eq!(changed["changed"][0]["why"], serde_json::json!(["phase.epochs: was 4, is 5", "phase.lr_span.1: was 4, is 5"]));
+    assert_eq!(changed["changed"][1]["why"], serde_json::json!(["stands on tuned.more"]));
+    let output = project.thawline(&["plan", EXPERIMENT, "--diff", "HEAD"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("phase.epochs: was 4, is 5"), "{text}");
+}
+
+#[test]
+fn a_revision_that_cannot_be_compared_says_so() {
+    let project = committed();
+    let said = |revision: &str| {
+        let output = project.thawline(&["plan", EXPERIMENT, "--diff", revision]);
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    };
+    assert!(said("nowhere").contains("git knows no revision `nowhere`"));
+    assert!(said("--output=x").contains("no git revision") || said("--output=x").contains("unexpected"));
+    project.write("experiments/other.yaml", std::fs::read(project.path(EXPERIMENT)).unwrap());
+    let output = project.thawline(&["plan", "experiments/other.yaml", "--diff", "HEAD"]);
+    assert!(stderr(&output).contains("there was no experiments/other.yaml at HEAD"), "{}", stderr(&output));
+    let elsewhere = Project::new();
+    let output = elsewhere.thawline(&["plan", EXPERIMENT, "--diff", "HEAD"]);
+    assert!(stderr(&output).contains("is not in a git repository"), "{}", stderr(&output));
+}
