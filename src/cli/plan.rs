@@ -44,7 +44,7 @@ pub fn show(common: &Common, target: &Target, format: TextOrJson) -> Outcome {
     match format {
         TextOrJson::Json => output::json(&as_json(&experiment, &forecast))?,
         TextOrJson::Text => {
-            for notice in &experiment.notices {
+            for notice in experiment.notices.iter().filter(|_| !common.quiet) {
                 output::remark(&format!("notice: {notice}"));
             }
             output::print(&overview(&experiment, &forecast));

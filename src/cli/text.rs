@@ -1,6 +1,8 @@
 //! Numbers and durations as people read them; the tables' one style.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+
+use super::output;
 
 /// `3.2 s`, `4 min 10 s`, `2 h 5 min`.
 pub fn seconds(seconds: f64) -> String {
@@ -43,10 +45,13 @@ pub fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(n as u64)) }
 }
 
-/// A table without frames. `right` are the columns of numbers.
+/// A table without frames, cells wrapped where the screen is narrow. `right` are the columns of numbers.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header.to_vec());
+    if let Some(width) = output::screen().width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
     for row in rows {
         table.add_row(row.into_iter().map(Cell::new));
     }

@@ -22,5 +22,6 @@ mod search;
 mod server;
 mod structure;
 mod support;
+mod terminal;
 mod thaw_line;
 mod weights;
