@@ -1,6 +1,6 @@
 //! Numbers and durations as people read them; the tables' one style.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::output;
 
@@ -49,7 +49,8 @@ pub fn plural(n: usize, noun: &str) -> String {
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header.to_vec());
-    if let Some(width) = output::screen().width {
+    let width = output::screen().width;
+    if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
     for row in rows {
@@ -58,6 +59,14 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String
     for &column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if width.is_some() {
+        // Names and numbers stay whole; sentences wrap.
+        for column in right.iter().chain(&[0]) {
+            if let Some(column) = table.column_mut(*column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
     }
     table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
