@@ -22,17 +22,19 @@ demo: build ## compare fine-tuning with feature extraction on solar-cell photogr
 
 test: build fetch ## run every test
 	$(PYTHON) scripts/test_fetch.py
+	$(PYTHON) scripts/test_language_server.py
 	cargo test --locked
 
 build: toolchain ## build thawline into target/debug
 	$(PYTHON) scripts/fetch.py libtorch
 	cargo build --locked
 
-lint: ## check formatting, and clippy with warnings denied
+lint: ## check formatting, clippy with warnings denied, licences and known vulnerabilities
 	@scripts/check_toolchain.sh lint
 	cargo fmt --check
-	$(PYTHON) scripts/fetch.py libtorch
+	$(PYTHON) scripts/fetch.py libtorch tools
 	cargo clippy --locked --all-targets -- -D warnings
+	scripts/deny.sh
 
 fetch: toolchain ## fetch libtorch, weights, data and test photographs into the cache folder
 	$(PYTHON) scripts/fetch.py

@@ -192,8 +192,13 @@ pub fn find(name: &str) -> Option<&'static Backbone> {
 
 /// [`find`], or an error that lists the names there are.
 pub fn named(name: &str) -> Result<&'static Backbone> {
-    let names = || all().iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
-    find(name).with_context(|| format!("no backbone `{name}`; there are: {}", names()))
+    find(name).with_context(|| {
+        let names: Vec<&str> = all().iter().map(|backbone| backbone.name).collect();
+        let near = names.iter().min_by_key(|near| strsim::osa_distance(near, name));
+        let near = near.filter(|near| strsim::osa_distance(near, name) <= 3);
+        let near = near.map_or(String::new(), |near| format!(" Did you mean `{near}`?"));
+        format!("no backbone `{name}`.{near} There are: {}", names.join(", "))
+    })
 }
 
 #[cfg(test)]

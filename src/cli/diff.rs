@@ -99,8 +99,9 @@ fn at(now: &Experiment, target: &Target, revision: &str) -> Result<Experiment, F
     let outcome = (|| {
         for (name, text) in &files {
             let path = folder.join(name);
-            std::fs::create_dir_all(path.parent().unwrap_or(&folder))?;
-            std::fs::write(&path, text)?;
+            let written =
+                std::fs::create_dir_all(path.parent().unwrap_or(&folder)).and_then(|()| std::fs::write(&path, text));
+            written.with_context(|| format!("writing {}", path.display()))?;
         }
         let own = now.path.strip_prefix(&now.root).unwrap_or(&now.path);
         if !files.iter().any(|(name, _)| Path::new(name) == own) {

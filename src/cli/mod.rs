@@ -7,6 +7,7 @@ mod compare;
 mod dag;
 mod device;
 mod diff;
+mod examples;
 mod explain;
 mod export;
 mod forecast;
@@ -33,16 +34,19 @@ mod validate;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A declarative experiment runner for transfer learning in image classification.
 #[derive(Debug, Parser)]
 #[command(name = "thawline", version, propagate_version = true)]
+#[command(
+    after_help = "Begin with `thawline init FOLDER`, which writes a project for a folder of images.\n`thawline VERB --help` shows examples."
+)]
 struct Cli {
     /// The project's root; by default the nearest folder with `.thawline`, `pipelines`, `experiments` or `.git`.
     #[arg(long, global = true, env = "THAWLINE_PROJECT", value_name = "DIR")]
     project: Option<PathBuf>,
-    /// More on standard error; twice for even more.
+    /// More on standard error: which files are read, what starts, every epoch.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Only errors on standard error.
@@ -154,7 +158,8 @@ type Outcome = Result<ExitCode, Failure>;
 
 /// Parses the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = examples::add_to(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let common = Common { project: cli.project, verbose: cli.verbose, quiet: cli.quiet };
     let outcome = match cli.verb {
         Verb::Init(arguments) => init::run(&common, &arguments),
@@ -174,8 +179,8 @@ pub fn main() -> ExitCode {
         Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
-        Verb::Completions(arguments) => manual::completions(Cli::command(), &arguments),
-        Verb::Man(arguments) => manual::man(Cli::command(), &arguments),
+        Verb::Completions(arguments) => manual::completions(examples::add_to(Cli::command()), &arguments),
+        Verb::Man(arguments) => manual::man(examples::add_to(Cli::command()), &arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -33,6 +33,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 fn table(backbones: &[&Backbone]) -> String {
     let header = ["backbone", "parameters", "GFLOPs", "features", "pixels", "blocks", "weights"];
+    // A narrow screen has room for what chooses a backbone.
+    let narrow = output::screen().width.is_some_and(|width| width < 100);
+    let shown: &[usize] = if narrow { &[0, 1, 2, 6] } else { &[0, 1, 2, 3, 4, 5, 6] };
     let row = |backbone: &&Backbone| {
         let names = backbone.published.iter().map(|published| match is_cached(published) {
             true => format!("{} (in the cache)", published.name),
@@ -48,7 +51,10 @@ fn table(backbones: &[&Backbone]) -> String {
             names.collect::<Vec<_>>().join(", "),
         ]
     };
-    text::table(&header, backbones.iter().map(row).collect(), &[1, 2, 3, 4, 5])
+    let pick = |row: Vec<String>| shown.iter().map(|column| row[*column].clone()).collect();
+    let header: Vec<&str> = shown.iter().map(|column| header[*column]).collect();
+    let right: Vec<usize> = (1..shown.len() - 1).collect();
+    text::table(&header, backbones.iter().map(|backbone| pick(row(backbone))).collect(), &right)
 }
 
 fn details(backbone: &Backbone) -> String {

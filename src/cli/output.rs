@@ -14,12 +14,14 @@ pub fn print(text: &str) {
     }
 }
 
-/// How wide standard output is and whether it shows colours: neither in a pipe. `COLUMNS` and `NO_COLOR` are heeded.
+/// How wide standard output is and whether it shows colours: neither in a pipe, unless `COLUMNS` says how wide. `NO_COLOR` is
+/// heeded.
 pub fn screen() -> Screen {
     let is_terminal = std::io::stdout().is_terminal();
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let measured = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    let width = if is_terminal { told.or_else(measured).filter(|width| *width > 0) } else { None };
+    let measured = || if is_terminal { measured() } else { None };
+    let width = told.filter(|width| *width > 0).or_else(measured);
     let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     Screen { width, colour }
 }

@@ -56,7 +56,7 @@ pub fn show(common: &Common, target: &Target, placement: Placement, format: Text
     match format {
         TextOrJson::Json => output::json(&as_json(&experiment, &forecast))?,
         TextOrJson::Text => {
-            for notice in &experiment.notices {
+            for notice in experiment.notices.iter().filter(|_| !common.quiet) {
                 output::remark(&format!("notice: {notice}"));
             }
             output::print(&overview(&experiment, &forecast));

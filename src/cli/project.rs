@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
-use super::{Common, Failure, Target, usage};
+use super::{Common, Failure, Target, output, usage};
 use crate::{
     spec::{self, Experiment},
     store::{
@@ -15,12 +15,23 @@ use crate::{
 
 /// Loads an experiment. Its notices are part of it; errors are diagnostics.
 pub fn load(common: &Common, target: &Target) -> Result<Experiment, Failure> {
-    Ok(spec::load(&target.path, &target.set, common.project.as_deref())?)
+    let experiment = spec::load(&target.path, &target.set, common.project.as_deref())?;
+    say_read(common, &experiment);
+    Ok(experiment)
 }
 
 /// As [`load`], with the files that stages name looked at before anything starts.
 pub fn check(common: &Common, target: &Target) -> Result<Experiment, Failure> {
-    Ok(spec::check(&target.path, &target.set, common.project.as_deref())?.0)
+    let (experiment, _) = spec::check(&target.path, &target.set, common.project.as_deref())?;
+    say_read(common, &experiment);
+    Ok(experiment)
+}
+
+/// With `-v`, the files that were read.
+pub fn say_read(common: &Common, experiment: &Experiment) {
+    if common.verbose > 0 {
+        experiment.sources.iter().for_each(|(path, _)| output::remark(&format!("read  {}", spec::display(path))));
+    }
 }
 
 /// The root of the project around the working directory.
@@ -40,7 +51,7 @@ pub fn existing_store(common: &Common, experiment: Option<&str>) -> Result<Store
         None => root(common)?,
     };
     let store = Store::open_existing(&root)?;
-    store.ok_or_else(|| usage(anyhow!("nothing was run here yet: {} has no .thawline", root.display())))
+    store.ok_or_else(|| usage(anyhow!("nothing was run here yet: {} has no .thawline. `thawline run EXPERIMENT` makes it; `--project DIR` looks elsewhere", root.display())))
 }
 
 /// `elpv-demo`, from itself or from `experiments/elpv-demo.yaml`.

@@ -1,6 +1,8 @@
 //! Numbers and durations as people read them; the tables' one style.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+
+use super::output;
 
 /// `3.2 s`, `4 min 10 s`, `2 h 5 min`.
 pub fn seconds(seconds: f64) -> String {
@@ -43,16 +45,28 @@ pub fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(n as u64)) }
 }
 
-/// A table without frames. `right` are the columns of numbers.
+/// A table without frames, cells wrapped where the screen is narrow. `right` are the columns of numbers.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header.to_vec());
+    let width = output::screen().width;
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
     for row in rows {
         table.add_row(row.into_iter().map(Cell::new));
     }
     for &column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if width.is_some() {
+        // Names and numbers stay whole; sentences wrap.
+        for column in right.iter().chain(&[0]) {
+            if let Some(column) = table.column_mut(*column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
     }
     table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")

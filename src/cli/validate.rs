@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Common, Outcome, TextOrJson, key_value, output, text};
+use super::{Common, Outcome, TextOrJson, key_value, output, project, text};
 use crate::spec;
 
 #[derive(Debug, Args)]
@@ -41,6 +41,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
             Ok((experiment, _)) if arguments.resolved => output::print(&spec::resolved(&experiment)?),
             Ok(_) if common.quiet => {}
             Ok((experiment, _)) => {
+                project::say_read(common, &experiment);
                 for notice in &experiment.notices {
                     output::remark(&format!("notice: {notice}"));
                 }

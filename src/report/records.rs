@@ -121,7 +121,9 @@ pub fn read(dir: &Path) -> Result<Imported> {
             _ => drop(found.insert(name, record.trial)),
         }
     }
-    let Some(first) = first else { bail!("{} holds no records of trials", folder.display()) };
+    let Some(first) = first else {
+        bail!("{} holds no records of trials: name the folder of a report, `reports/<experiment>`", folder.display())
+    };
     let trials: Vec<TrialRecord> = found.into_values().collect();
     let mut seeds: Vec<u64> = trials.iter().map(|trial| trial.seed).collect();
     seeds.sort_unstable();

@@ -67,6 +67,9 @@ impl fmt::Display for Diagnostic {
         let gutter = " ".repeat(number.len() + 1);
         writeln!(f, "{}: {}", self.severity.name(), self.message)?;
         writeln!(f, "{gutter}--> {}:{}:{}", display(&self.file), self.line, self.column)?;
+        if self.source_line.is_empty() {
+            return self.help.iter().try_for_each(|help| writeln!(f, "{gutter} = help: {help}"));
+        }
         let (line, before, width) = window(&self.source_line, self.column, self.width);
         writeln!(f, "{gutter} |")?;
         writeln!(f, " {number} | {line}")?;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use schemars::JsonSchema;
@@ -204,7 +204,8 @@ struct Facet {
 impl File {
     /// Reads the tree. What is wrong is added to `problems` and left out of the result.
     pub(super) fn new(source: &Arc<Source>, mut root: Value, problems: &mut Problems) -> File {
-        let faults = schema::check(&schema(), &mut root, &Vec::new()).faults;
+        static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
+        let faults = schema::check(&SCHEMA, &mut root, &Vec::new()).faults;
         let arms_incomplete = faults.iter().any(|fault| fault.path.starts_with(&at("arms")));
         for fault in faults {
             prune(&mut root, &fault.path);

@@ -396,7 +396,8 @@ fn key_path(keys: &[&str]) -> NodePath {
 /// A message about a file that has no text.
 fn nowhere(file: &Path, message: String) -> Diagnostic {
     let (line, column, width, source_line) = (1, 1, 1, String::new());
-    let help = nearest_file(file).map(|near| format!("did you mean {near}?"));
+    let near = nearest_file(file).map(|near| format!("did you mean {near}?"));
+    let help = near.or_else(|| Some("`thawline init FOLDER` writes a project for a folder of images".into()));
     Diagnostic { severity: Severity::Error, file: file.to_owned(), line, column, width, message, help, source_line }
 }
 

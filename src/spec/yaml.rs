@@ -152,7 +152,8 @@ fn help_for(text: &str, line_number: usize, error: &serde_yaml::Error) -> Option
 
 /// Whether a `${` stands outside quotes on this line or the one before.
 fn unquoted_hole(text: &str, line: usize) -> bool {
-    let bare = |line: &str| line.match_indices("${").any(|(at, _)| line[..at].matches(['"', '\'']).count() % 2 == 0);
+    let bare =
+        |line: &str| line.match_indices("${").any(|(at, _)| line[..at].matches(['"', '\'']).count().is_multiple_of(2));
     text.lines().skip(line.saturating_sub(2)).take(2).any(bare)
 }
 

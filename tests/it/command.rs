@@ -154,7 +154,8 @@ fn mistakes_are_located() {
         let output = project.thawline(&["validate", "pipelines/program.yaml"]);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         let said = stderr(&output).replace(&*project.path("").to_string_lossy(), "ROOT/");
-        all += &format!("## {name}\n{}\n", said.replace(project.path("").to_str().unwrap().trim_end_matches('/'), "ROOT"));
+        all +=
+            &format!("## {name}\n{}\n", said.replace(project.path("").to_str().unwrap().trim_end_matches('/'), "ROOT"));
     }
     let score = "  score: { evaluate: { model: probe, images: views, conditions: [fog] } }\n";
     project.write("pipelines/program.yaml", format!("{original}{score}"));

@@ -25,11 +25,19 @@ fn only_what_the_change_reaches_is_named() {
     let nothing = project.json(&["plan", EXPERIMENT, "--diff", "HEAD", "--format", "json"]);
     assert_eq!((&nothing["new"], &nothing["gone"]), (&0.into(), &0.into()));
 
-    project.edit("pipelines/tuning.yaml", "{ name: more, train: [{ last: 2 }, head], epochs: 4", "{ name: more, train: [{ last: 2 }, head], epochs: 5");
+    project.edit(
+        "pipelines/tuning.yaml",
+        "{ name: more, train: [{ last: 2 }, head], epochs: 4",
+        "{ name: more, train: [{ last: 2 }, head], epochs: 5",
+    );
     let changed = project.json(&["plan", EXPERIMENT, "--diff", "HEAD", "--format", "json"]);
-    let labels: Vec<&str> = changed["changed"].as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        changed["changed"].as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap()).collect();
     assert_eq!(labels, ["tuned.more", "score[val]"]);
-    assert_eq!(changed["changed"][0]["why"], serde_json::json!(["phase.epochs: was 4, is 5", "phase.lr_span.1: was 4, is 5"]));
+    assert_eq!(
+        changed["changed"][0]["why"],
+        serde_json::json!(["phase.epochs: was 4, is 5", "phase.lr_span.1: was 4, is 5"])
+    );
     assert_eq!(changed["changed"][1]["why"], serde_json::json!(["stands on tuned.more"]));
     let output = project.thawline(&["plan", EXPERIMENT, "--diff", "HEAD"]);
     let text = String::from_utf8(output.stdout).unwrap();

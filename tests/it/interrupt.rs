@@ -10,6 +10,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     signal(run.id(), libc::SIGINT);
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("stopping: "), "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("Go on with: thawline run {EXPERIMENT}")), "{}", stderr(&output));
 
     let stopped =

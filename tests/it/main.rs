@@ -27,6 +27,7 @@ mod server;
 mod smoke;
 mod structure;
 mod support;
+mod terminal;
 mod thaw_line;
 mod torchscript;
 mod weights;

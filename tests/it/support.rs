@@ -94,7 +94,9 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thawline"));
         command.current_dir(self.dir.path()).args(arguments).stdin(Stdio::null());
-        command.env_remove("THAWLINE_PROJECT").env_remove("THAWLINE_LOG");
+        for name in ["THAWLINE_PROJECT", "THAWLINE_LOG", "COLUMNS"] {
+            command.env_remove(name);
+        }
         command
     }
 

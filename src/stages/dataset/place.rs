@@ -111,7 +111,7 @@ fn absent(parameter: &str, what: &str, written: &str, project: &Path, fits: fn(&
     names.sort();
     let shown = |path: &Path| {
         let inside = path.strip_prefix(project).unwrap_or(path).display().to_string();
-        if inside.is_empty() { ".".to_owned() } else { inside }
+        if inside.is_empty() { "the project's root".to_owned() } else { inside }
     };
     match near(&first, &names) {
         Some(near) => {

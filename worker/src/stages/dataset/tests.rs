@@ -113,7 +113,7 @@ fn folders_that_make_no_sense_are_errors() {
     assert_eq!(error(empty.path(), folder_split()), "class folders without images: dog; fill or remove them");
     let missing = error(empty.path(), json!({ "image_folder": "fotos" }));
     assert!(
-        missing.starts_with("there is no folder") && missing.contains("fotos; did you mean `photos`?"),
+        missing.starts_with("there is no folder") && missing.ends_with("fotos; the project's root has photos"),
         "{missing}"
     );
     assert!(error(empty.path(), json!({})).starts_with("neither `image_folder` nor `table`"));
