@@ -79,7 +79,12 @@ impl Forecast {
 /// A reason in words, one line each.
 pub fn words(reason: &explain::Reason) -> Vec<String> {
     match reason {
-        explain::Reason::Cached => vec!["on record, nothing changed".into()],
+        explain::Reason::Cached { ran } if ran.is_empty() => vec!["on record, nothing changed".into()],
+        explain::Reason::Cached { ran } => {
+            let differed = ran.iter().flat_map(|change| change_words(change, "  "));
+            let heading = "it ran because it differs from the nearest before it in".to_string();
+            ["on record, nothing changed".to_string(), heading].into_iter().chain(differed).collect()
+        }
         explain::Reason::Evicted => vec!["made before, but its artifact is gone".into()],
         explain::Reason::New => vec!["nothing like it was made before".into()],
         explain::Reason::Blocked { on } => vec![format!("depends on what {} turns out to be", on.join(", "))],

@@ -15,7 +15,10 @@ use crate::{
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
     /// On record and whole.
-    Cached,
+    Cached {
+        /// Why it ran when it did: what differs from the nearest node of its name that was made before. Empty for the first.
+        ran: Vec<Change>,
+    },
     /// Its artifact was removed.
     Evicted,
     /// Nothing of its kind was ever made.
@@ -50,7 +53,10 @@ pub fn explain(plan: &Plan, scheduler: &mut Scheduler, store: &mut Store, node: 
     };
     if let Some(record) = store.node_record(&key)? {
         let intact = store.is_intact(&key, &record.digest)?;
-        return Ok(if intact { Reason::Cached } else { Reason::Evicted });
+        if !intact {
+            return Ok(Reason::Evicted);
+        }
+        return Ok(Reason::Cached { ran: why_it_ran(plan, scheduler, store, node, &record)? });
     }
     let inputs = scheduler.keys().inputs(plan, node).unwrap_or_default();
     let relatives = store.recent_nodes(plan.node(node).kind.name, NEAREST_AMONG)?;
@@ -60,6 +66,23 @@ pub fn explain(plan: &Plan, scheduler: &mut Scheduler, store: &mut Store, node: 
     match nearest {
         Some(record) => Ok(Reason::Changed { changes: changes(store, record, &inputs, plan, scheduler, node)? }),
         None => Ok(Reason::New),
+    }
+}
+
+/// What differs between a node on record and the nearest of its name that was made before it.
+fn why_it_ran(
+    plan: &Plan,
+    scheduler: &Scheduler,
+    store: &Store,
+    node: NodeIndex,
+    record: &NodeRecord,
+) -> Result<Vec<Change>> {
+    let relatives = store.recent_nodes(&record.kind, NEAREST_AMONG)?;
+    let before = relatives.iter().skip_while(|relative| relative.key != record.key).skip(1);
+    let of_its_name = before.filter(|relative| relative.label == record.label);
+    match of_its_name.min_by_key(|relative| differences(&relative.inputs, &record.inputs).len()) {
+        Some(nearest) => changes(store, nearest, &record.inputs, plan, scheduler, node),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -213,7 +213,8 @@ pub fn check_graph(stages: &[Arc<Checked>]) -> (Vec<(usize, Fault)>, Option<Vec<
                     quote(&reference.target),
                     with_article(kind.makes.name()),
                 );
-                let fitting = stages.iter().filter(|s| s.kind.is_some_and(|kind| accepts(kind.makes)));
+                let others = stages.iter().enumerate().filter(|(other, _)| *other != reader).map(|(_, other)| other);
+                let fitting = others.filter(|s| s.kind.is_some_and(|kind| accepts(kind.makes)));
                 let names: Vec<String> = fitting.map(|stage| quote(&stage.name)).collect();
                 let mut fault = Fault::value(&reference.path, message);
                 if !names.is_empty() {

@@ -57,7 +57,7 @@ pub(super) fn shrink(stages: &mut [(String, Stage)]) {
                 // Files that say the split themselves mostly train.
                 let train = params.split.map_or(0.5, |Fractions { train, .. }| train.max(0.1));
                 let images = (2.0 * batch as f64 / train).ceil() as u64;
-                params.sample = Some(params.sample.unwrap_or(u64::MAX).min(images));
+                params.at_most = Some(images);
                 params.fraction = None;
             }
             Stage::Augment(params) => params.views = 1,

@@ -66,6 +66,10 @@ pub struct Params {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub sample: Option<u64>,
+    /// Set by smoke tests alone: a sample of this many images, or all where there are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub at_most: Option<u64>,
     /// Keep this part of the training split. Smaller subsets are contained in larger ones.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -1,4 +1,4 @@
-//! `plan --diff REV`: what a change of the YAMLs makes anew.
+//! What a change makes anew: `plan --diff REV`, and `explain`.
 
 use std::process::Command;
 
@@ -60,4 +60,17 @@ fn a_revision_that_cannot_be_compared_says_so() {
     let elsewhere = Project::new();
     let output = elsewhere.thawline(&["plan", EXPERIMENT, "--diff", "HEAD"]);
     assert!(stderr(&output).contains("is not in a git repository"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_node_tells_why_it_is_on_record_will_run_or_ran() {
+    let project = Project::ran();
+    let explain = || String::from_utf8(project.thawline(&["explain", EXPERIMENT, "tuned.more"]).stdout).unwrap();
+    assert!(explain().contains("on record, nothing changed"), "{}", explain());
+    project.edit("pipelines/tuning.yaml", "head], epochs: 4", "head], epochs: 5");
+    assert!(explain().contains("phase.epochs: was 4, is 5"), "{}", explain());
+    assert_eq!(project.run().failed, 0);
+    let text = explain();
+    assert!(text.contains("on record, nothing changed") && text.contains("it ran because"), "{text}");
+    assert!(text.contains("phase.epochs: was 4, is 5"), "{text}");
 }

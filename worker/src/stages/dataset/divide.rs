@@ -20,6 +20,10 @@ pub(super) fn divide(work: &Work, images: Vec<Image>, fixed: bool, groups: Optio
     if let Some(sample) = params.sample {
         images = draw_sample(params, images, usize::try_from(sample)?)?;
     }
+    if let Some(most) = params.at_most {
+        let sample = images.len().min(usize::try_from(most)?);
+        images = draw_sample(params, images, sample)?;
+    }
     match (work.fold, params.split) {
         (Some(_), _) if fixed => bail!("folds choose the test images themselves, but the files already say the splits"),
         (Some(fold), Some(fractions)) => assign_fold(params, &mut images, fold, fractions, groups)?,
