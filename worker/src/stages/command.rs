@@ -202,8 +202,13 @@ impl Program {
                     last_words.drain(..more);
                     Answer::Continue
                 }
+                // Silent, or it has closed its streams: either way it may be over.
+                Err(_) if self.child.try_wait()?.is_some() => break,
                 Err(RecvTimeoutError::Timeout) => Answer::Continue,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(WATCH);
+                    Answer::Continue
+                }
             };
             let seconds = self.started.elapsed().as_secs_f64();
             if let Some(timeout) = limits.timeout.filter(|timeout| seconds > *timeout) {
