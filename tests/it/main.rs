@@ -1,11 +1,13 @@
 //! The real programs on small real projects: one file a behaviour.
 
+mod book;
 mod cache;
 mod corruption;
 mod determinism;
 mod device;
 mod export;
 mod folds;
+mod gallery;
 mod golden;
 mod init;
 mod interrupt;

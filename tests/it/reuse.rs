@@ -33,7 +33,8 @@ fn a_pipeline_extends_another() {
     assert_eq!(form["stages"]["views"]["augment"]["size"], 32);
     // Views and features are those of the pipeline that it extends.
     let plan = project.json(&["plan", "pipelines/wider.yaml", "--format", "json"]);
-    let will_run: Vec<&str> = plan["will_run"].as_array().unwrap().iter().map(|n| n["label"].as_str().unwrap()).collect();
+    let will_run: Vec<&str> =
+        plan["will_run"].as_array().unwrap().iter().map(|n| n["label"].as_str().unwrap()).collect();
     assert_eq!(will_run, ["probe", "score[val]"]);
 }
 
@@ -66,7 +67,10 @@ fn an_experiment_shows_what_its_arms_come_to() {
     let form = resolved(&project, EXPERIMENT);
     let arms = &form["arms"];
     // A parameter file is weaker than a sweep, and stronger than the pipeline.
-    assert_eq!(arms["feature_extraction"]["sweep"]["parameters"]["head_lr"], serde_json::json!({ "values": [0.1, 0.01] }));
+    assert_eq!(
+        arms["feature_extraction"]["sweep"]["parameters"]["head_lr"],
+        serde_json::json!({ "values": [0.1, 0.01] })
+    );
     assert_eq!(arms["feature_extraction"]["stages"]["probe"]["train_head"]["optimizer"]["sgd"]["lr"], 0.1);
     assert_eq!(arms["fine_tuning"]["params"]["lr"], 0.25);
 }
