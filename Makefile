@@ -10,7 +10,7 @@ unexport LIBTORCH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint fetch schemas clean toolchain
+.PHONY: help demo test build lint fetch schemas reference docs clean toolchain
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,12 @@ fetch: toolchain ## fetch libtorch, weights, data and test photographs into the 
 schemas: build ## write the JSON Schemas of the YAML files anew
 	$(thawline) schema pipeline > schemas/pipeline.schema.json
 	$(thawline) schema experiment > schemas/experiment.schema.json
+
+reference: build ## write docs/reference anew
+	$(PYTHON) scripts/reference_docs.py $(thawline)
+
+docs: ## build the book of docs/ into target/book
+	scripts/book.sh
 
 clean: ## delete what was built; what was fetched and what ran stays
 	cargo clean

@@ -31,6 +31,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ATTEMPTS = 2
+# Fetched only when it is named: nothing else needs it.
+OPTIONAL = "book"
 
 
 class Failure(Exception):
@@ -44,8 +46,8 @@ class Broken(Exception):
 def main(arguments: list[str]) -> None:
     groups = json.loads((CHECKOUT / "scripts" / "downloads.json").read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(description="Fetch what thawline needs into its cache folder, checksums verified.")
-    parser.add_argument("group", nargs="*", help=f"any of {', '.join(groups)} (default: all)")
-    wanted = parser.parse_args(arguments).group or list(groups)
+    parser.add_argument("group", nargs="*", help=f"any of {', '.join(groups)} (default: all but {OPTIONAL})")
+    wanted = parser.parse_args(arguments).group or [name for name in groups if name != OPTIONAL]
     for name in wanted:
         if name not in groups:
             parser.error(f"no group {name!r}; there are {', '.join(groups)}")

@@ -1,5 +1,6 @@
 //! The real programs on small real projects: one file a behaviour.
 
+mod book;
 mod cache;
 mod command;
 mod corruption;
@@ -8,6 +9,7 @@ mod device;
 mod diff;
 mod export;
 mod folds;
+mod gallery;
 mod golden;
 mod init;
 mod interrupt;

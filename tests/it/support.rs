@@ -91,6 +91,13 @@ impl Project {
         self.write(relative, text.replace(old, new));
     }
 
+    /// `sed -i -E` on every pipeline and experiment.
+    pub fn sed(&self, script: &str) {
+        let yaml = ["pipelines", "experiments"].into_iter().flat_map(|folder| files(&self.path(folder)));
+        let status = Command::new("sed").args(["-i", "-E", script]).args(yaml).status().unwrap();
+        assert!(status.success());
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thawline"));
         command.current_dir(self.dir.path()).args(arguments).stdin(Stdio::null());
@@ -261,8 +268,8 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// 24 x 24 RGB: noise, brighter on the left for class 0 and on the right for class 1.
-fn photo(class: usize, index: u64) -> Vec<u8> {
+/// An image of a class, a PNG. 24 x 24 RGB: noise, brighter on the left for class 0 and on the right for class 1.
+pub fn photo(class: usize, index: u64) -> Vec<u8> {
     let mut draws = Draws::new(7, ["bright", "dark"][class], index, "photo");
     let mut pixels = Vec::with_capacity(24 * 24 * 3);
     for at in 0..24 * 24 {
