@@ -12,6 +12,7 @@ mod golden;
 mod init;
 mod interrupt;
 mod kills;
+mod lr_find;
 mod mistakes;
 mod photos;
 mod predict;
