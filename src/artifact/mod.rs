@@ -4,6 +4,7 @@
 pub mod activations;
 pub mod dataset;
 pub mod features;
+pub mod learning_rate;
 pub mod model;
 pub mod predictions;
 pub mod probabilities;
@@ -15,6 +16,7 @@ pub mod views;
 pub use activations::Activations;
 pub use dataset::{Dataset, Image, Split};
 pub use features::Features;
+pub use learning_rate::LearningRate;
 pub use model::Model;
 pub use predictions::Predictions;
 pub use reading::Reading;

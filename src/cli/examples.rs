@@ -59,6 +59,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("preview", &["thawline preview pipelines/probe.yaml views -o views.png"]),
+    ("lr-find", &["thawline lr-find pipelines/probe.yaml", "thawline lr-find pipelines/probe.yaml find -o find.svg"]),
     ("models", &["thawline models", "thawline models resnet18"]),
     ("schema", &["thawline schema pipeline > schemas/pipeline.schema.json"]),
     (

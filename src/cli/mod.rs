@@ -13,6 +13,7 @@ mod export;
 mod forecast;
 mod import;
 mod init;
+mod lr_find;
 mod manual;
 mod models;
 mod output;
@@ -88,6 +89,8 @@ enum Verb {
     Export(export::Arguments),
     /// Draw what an augment stage makes of some training images, as a contact sheet.
     Preview(preview::Arguments),
+    /// Find a learning rate to train with: run the pipeline's `lr_find` stages alone.
+    LrFind(lr_find::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
     /// Print the JSON Schema of a kind of YAML file, for editors.
@@ -177,6 +180,7 @@ pub fn main() -> ExitCode {
         Verb::Predict(arguments) => predict::run(&common, &arguments),
         Verb::Export(arguments) => export::run(&common, &arguments),
         Verb::Preview(arguments) => preview::run(&common, &arguments),
+        Verb::LrFind(arguments) => lr_find::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => manual::completions(examples::add_to(Cli::command()), &arguments),

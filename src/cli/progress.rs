@@ -60,7 +60,9 @@ impl Reporter {
                 } else {
                     String::new()
                 };
-                format!("{experiment}: {}{cached}", text::plural(*trials, "trial"))
+                let all =
+                    if *trials > 0 { text::plural(*trials, "trial") } else { text::plural(progress.total, "node") };
+                format!("{experiment}: {all}{cached}")
             }
             Event::Selected { arm, facet, configuration, metric, value, candidates } => {
                 let facet = if facet == "{}" { String::new() } else { format!(" at {facet}") };

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     device::Device,
     plan::{
-        Plan, TrialId,
+        Plan, Sources, TrialId,
         sources::{DiskSources, Seen},
     },
     protocol::{self, Answer, Epoch, Input, Manifest, Report},
@@ -70,14 +70,46 @@ pub fn run(
     store: &mut Store,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Finish> {
+    let mut arms = Arms::new(experiment, store)?;
+    let nothing: PlanNodes = &mut |_, _| Ok(Vec::new());
+    Ok(run_arms(experiment, &mut arms, nothing, options, store, on_event)?.0)
+}
+
+/// Adds nodes to a plan.
+pub type PlanNodes<'a> = &'a mut dyn FnMut(&mut Plan, &mut dyn Sources) -> Result<Vec<NodeIndex>>;
+
+/// Makes the nodes that `wanted` plans, with what they stand on, and none of the experiment's trials: a run like any other,
+/// with its own name. What is on record of each afterwards.
+pub fn make(
+    experiment: &Experiment,
+    options: &Options,
+    store: &mut Store,
+    wanted: PlanNodes,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<(Finish, Vec<Option<NodeRecord>>)> {
+    // Under the experiment's own name the latest run would be one without trials.
+    let name = format!("{}:lr-find", experiment.name);
+    let experiment = Experiment { name, arms: Vec::new(), ..experiment.clone() };
+    let mut arms = Arms::new(&experiment, store)?;
+    run_arms(&experiment, &mut arms, wanted, options, store, on_event)
+}
+
+fn run_arms(
+    experiment: &Experiment,
+    arms: &mut Arms,
+    wanted: PlanNodes,
+    options: &Options,
+    store: &mut Store,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<(Finish, Vec<Option<NodeRecord>>)> {
     let files: Vec<_> = experiment.sources.iter().map(|(path, _)| path.clone()).collect();
     let tree = git::tree(&experiment.root, &files);
     let mut plan = Plan::on(&options.device.class);
-    let mut arms = Arms::new(experiment, store)?;
     let mut files = Seen::default();
     let mut announce = |line: &str| on_event(&Event::Notice { text: line.to_string() });
     let mut sources = DiskSources::new(store, &mut files, &experiment.root).announcing(&mut announce);
     let trials = arms.ask(&mut plan, &mut sources)?;
+    let wanted = wanted(&mut plan, &mut sources)?;
     store.record_suggestions(&arms.take_journal())?;
 
     let thaw_lines = ThawLines::new(options.storing, store)?;
@@ -102,7 +134,7 @@ pub fn run(
         thaw_lines,
         stopping: None,
     };
-    let outcome = coordinator.drive(&mut arms, &messages, trials);
+    let outcome = coordinator.drive(arms, &messages, trials, &wanted);
     let status = match &outcome {
         Ok(()) => {
             coordinator.stopping.unwrap_or(if coordinator.scheduler.progress().failed > 0 { "failed" } else { "done" })
@@ -112,7 +144,8 @@ pub fn run(
     coordinator.finish(status)?;
     outcome?;
     let (progress, seconds) = (coordinator.scheduler.progress(), coordinator.started.elapsed().as_secs_f64());
-    Ok(Finish { run, status, progress, seconds })
+    let made = wanted.iter().map(|node| coordinator.scheduler.record(*node).cloned()).collect();
+    Ok((Finish { run, status, progress, seconds }, made))
 }
 
 fn new_run(experiment: &Experiment, options: &Options, tree: &git::Tree) -> NewRun {
@@ -169,7 +202,16 @@ struct Coordinator<'a> {
 }
 
 impl Coordinator<'_> {
-    fn drive(&mut self, arms: &mut Arms, messages: &Receiver<Message>, trials: Vec<TrialId>) -> Result<()> {
+    fn drive(
+        &mut self,
+        arms: &mut Arms,
+        messages: &Receiver<Message>,
+        trials: Vec<TrialId>,
+        wanted: &[NodeIndex],
+    ) -> Result<()> {
+        for &node in wanted {
+            self.scheduler.want(&self.plan, self.store, node)?;
+        }
         self.want(&trials)?;
         self.emit(Event::Started {
             experiment: self.experiment.name.clone(),

@@ -1,4 +1,4 @@
-//! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing.
+//! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing. [`make`] does so for single nodes.
 //!
 //! `scheduler` decides what may run (states of nodes, no processes), `packs` what runs side by side, `pool` owns the processes, `thaw_line` what is stored below it, `experiment` knows arms,
 //! searches and selections, `coordinator` is the loop that joins them.
@@ -15,7 +15,7 @@ pub mod rows;
 pub mod scheduler;
 pub mod thaw_line;
 
-pub use coordinator::{Finish, Options, run};
+pub use coordinator::{Finish, Options, make, run};
 pub use event::Event;
 pub use experiment::{Arms, plan_all};
 pub use thaw_line::Storing;

@@ -82,8 +82,13 @@ fn cost(plan: &Plan, nodes: &[NodeIndex], scheduler: &Scheduler, store: &Store) 
         "trained_parameters": max(|r| r.outcome.trained_parameters),
         "total_parameters": max(|r| r.outcome.total_parameters),
         "epochs": records.iter().map(|r| u64::from(r.outcome.epochs)).sum::<u64>(),
-        "images_seen": records.iter().filter(|r| r.outcome.epochs > 0).map(|r| r.outcome.images_seen).sum::<u64>(),
+        "images_seen": records.iter().filter(|record| trains(record)).map(|r| r.outcome.images_seen).sum::<u64>(),
     })
+}
+
+/// Whether images went through it to train, if only to find a learning rate.
+fn trains(record: &NodeRecord) -> bool {
+    record.outcome.epochs > 0 || record.kind == "lr_find"
 }
 
 /// A line a dataset: what there is, and what was left out.

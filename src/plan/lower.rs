@@ -26,10 +26,14 @@ use crate::{
         transforms::{self, Transform},
     },
     protocol::Limits,
-    spec::{BackboneChoice, Resolved},
+    spec::{BackboneChoice, LateValue, Resolved},
     stages::{
-        self, Stage, activations, augment, command, dataset, dataset::Fold, evaluate, extract_features, fine_tune,
-        freeze_schedule, train_head,
+        self, Stage, activations, augment, command, dataset,
+        dataset::Fold,
+        evaluate, extract_features, fine_tune, freeze_schedule,
+        lr_find::{self, Found},
+        optimizer::Optimizer,
+        train_head,
     },
 };
 
@@ -59,6 +63,20 @@ pub fn evaluations(
     let shared = lowering.shared;
     plan.shared = Some((resolved, fold, shared));
     Ok(out)
+}
+
+/// Plans one `lr_find` stage.
+pub fn lr_find(
+    plan: &mut Plan,
+    configuration: &Configuration,
+    seed: u64,
+    stage: &str,
+    sources: &mut dyn Sources,
+) -> Result<NodeIndex> {
+    let (resolved, fold) = (Arc::clone(&configuration.resolved), configuration.fold);
+    let shared = Shared::default();
+    let mut lowering = Lowering { plan, resolved: &resolved, fold, seed, sources, shared, models: BTreeMap::new() };
+    lowering.lr_find(stage)
 }
 
 /// Nodes of one configuration that all its seeds share, and the next configuration too where it agrees: lowering thousands
@@ -104,6 +122,16 @@ struct ModelNode {
     features: Option<String>,
     hidden: Vec<usize>,
     /// Blocks that differ from the weights, by index.
+    changed: BTreeSet<usize>,
+}
+
+/// What fine-tuning starts from.
+struct Start {
+    model: Option<NodeIndex>,
+    backbone: BackboneSpec,
+    weights: Option<PathBuf>,
+    hidden: Vec<usize>,
+    /// As in [`ModelNode`].
     changed: BTreeSet<usize>,
 }
 
@@ -295,7 +323,10 @@ impl Lowering<'_> {
         }
         let val = self.views(&choice.images, Split::Val, None)?;
         inputs.push(("features.val".into(), self.features(&params.features, &spec, weights.as_ref(), val)?));
-        let work = train_head::Work { training: params.training.clone(), views, backbone: spec.clone() };
+        let late = self.resolved.late(name).iter();
+        let late = late.map(|value| (format!("training.{}", value.place()), value));
+        let found = self.found(late, &mut inputs)?;
+        let work = train_head::Work { training: params.training.clone(), views, backbone: spec.clone(), found };
         let extra = Extra { threads: Some(params.training.resources.threads), ..Extra::default() };
         let node = self.add("train_head", name.to_string(), &work, extra, inputs)?;
         let features = Some(params.features.clone());
@@ -304,28 +335,89 @@ impl Lowering<'_> {
         Ok(ModelNode { node, backbone: spec, weights, images, features, hidden, changed: BTreeSet::new() })
     }
 
-    fn fine_tune(&mut self, name: &str, params: &fine_tune::Params, choice: &BackboneChoice) -> Result<ModelNode> {
-        let start = params.start_from.as_deref().map(|from| self.model(from)).transpose()?;
-        let (spec, weights, hidden) = match &start {
-            Some(start) => (start.backbone.clone(), start.weights.clone(), start.hidden.clone()),
-            None => {
-                let (spec, weights) = self.backbone(choice, self.seed)?;
-                (spec, weights, params.hidden.clone())
+    /// Late values with the place in the work that each is for; their stages become inputs.
+    fn found<'v>(
+        &mut self,
+        late: impl Iterator<Item = (String, &'v LateValue)>,
+        inputs: &mut Vec<(String, NodeIndex)>,
+    ) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for (at, value) in late {
+            let role = format!("found.{}", value.stage);
+            if inputs.iter().all(|(known, _)| *known != role) {
+                inputs.push((role.clone(), self.lr_find(&value.stage)?));
             }
+            found.push(Found { at, role, field: value.field });
+        }
+        Ok(found)
+    }
+
+    fn lr_find(&mut self, name: &str) -> Result<NodeIndex> {
+        let params = match self.stage(name)? {
+            Stage::LrFind(params) => params.clone(),
+            other => return Err(misplaced(name, other)),
         };
+        let choice = self.resolved.backbone_of(name).with_context(|| format!("`{name}` names no backbone"))?;
+        let mut inputs = vec![("dataset".to_string(), self.dataset_of(&choice.images)?)];
+        let train = self.views(&choice.images, Split::Train, Some(0))?;
+        let (trains, extra) = if let Some(features) = &params.features {
+            let (spec, weights) = self.backbone(&choice, 0)?;
+            inputs.push(("features.train.0".into(), self.features(features, &spec, weights.as_ref(), train)?));
+            let work = train_head::Work { training: params.head(), views: 1, backbone: spec, found: Vec::new() };
+            (lr_find::Trains::Head(work), Extra::default())
+        } else {
+            let Start { model, backbone: spec, weights, hidden, .. } =
+                self.start(params.start_from.as_deref(), &params.hidden, &choice)?;
+            let schedule = params.schedule().with_context(|| format!("`{name}` does not say what trains"))?;
+            let phases = self.phases(name, &schedule, &spec, params.optimizer)?;
+            let (_, phase) = phases.into_iter().next().context("a schedule of one phase")?;
+            inputs.push(("views.train.0".into(), train));
+            inputs.extend(model.map(|node| ("model".to_string(), node)));
+            let extra = weights_extra(weights.as_ref());
+            let (training, found) = (params.network(), Vec::new());
+            let work = fine_tune::Work { backbone: spec, hidden, training, phase, first_epoch: 0, views: 1, found };
+            (lr_find::Trains::Network(work), extra)
+        };
+        let (min, max, steps, suggestion) = (params.min, params.max, params.steps, params.suggestion);
+        let extra = Extra { threads: Some(params.resources.threads), ..extra };
+        self.add("lr_find", name.to_string(), &lr_find::Work { trains, min, max, steps, suggestion }, extra, inputs)
+    }
+
+    /// What fine-tuning starts from: a model, or the backbone of `choice` under a new head.
+    fn start(&mut self, start_from: Option<&str>, hidden: &[usize], choice: &BackboneChoice) -> Result<Start> {
+        if let Some(from) = start_from {
+            let ModelNode { node, backbone, weights, hidden, changed, .. } = self.model(from)?;
+            return Ok(Start { model: Some(node), backbone, weights, hidden, changed });
+        }
+        let (backbone, weights) = self.backbone(choice, self.seed)?;
+        Ok(Start { model: None, backbone, weights, hidden: hidden.to_vec(), changed: BTreeSet::new() })
+    }
+
+    /// The phases of a schedule for this backbone; `stage` is where it is written.
+    fn phases(
+        &self,
+        stage: &str,
+        schedule: &freeze_schedule::Params,
+        spec: &BackboneSpec,
+        optimizer: Optimizer,
+    ) -> Result<Vec<freeze_schedule::NamedPhase>> {
+        let backbone = backbones::named(&spec.backbone)?;
+        freeze_schedule::resolve(schedule, backbone, &spec.cut, optimizer)
+            .map_err(|misfits| anyhow!("{stage}: {}", misfits.first().map_or("does not fit", |m| &m.message)))
+    }
+
+    fn fine_tune(&mut self, name: &str, params: &fine_tune::Params, choice: &BackboneChoice) -> Result<ModelNode> {
+        let Start { mut model, backbone: spec, weights, hidden, mut changed } =
+            self.start(params.start_from.as_deref(), &params.hidden, choice)?;
         let Stage::FreezeSchedule(schedule) = self.stage(&params.schedule)?.clone() else {
             bail!("`{}` is not a schedule", params.schedule)
         };
         let backbone = backbones::named(&spec.backbone)?;
-        let phases = freeze_schedule::resolve(&schedule, backbone, &spec.cut, params.optimizer).map_err(|misfits| {
-            anyhow!("{}: {}", params.schedule, misfits.first().map_or("does not fit", |m| &m.message))
-        })?;
+        let phases = self.phases(&params.schedule, &schedule, &spec, params.optimizer)?;
 
         let views = self.augment(&params.images)?.views.max(1);
         let dataset = self.dataset_of(&params.images)?;
         let val = self.views(&params.images, Split::Val, None)?;
-        let mut changed = start.as_ref().map(|start| start.changed.clone()).unwrap_or_default();
-        let mut model = start.map(|start| start.node);
         let mut first_epoch = 0;
         for (i, (phase_name, phase)) in phases.into_iter().enumerate() {
             let mut inputs = vec![("dataset".to_string(), dataset), ("views.val".to_string(), val)];
@@ -351,6 +443,9 @@ impl Lowering<'_> {
                 }
             }
             changed.extend(trained);
+            let of_phase = format!("phases.{i}.lr");
+            let late = self.resolved.late(&params.schedule).iter().filter(|value| value.place() == of_phase);
+            let found = self.found(late.map(|value| ("phase.lr".to_string(), value)), &mut inputs)?;
             let work = fine_tune::Work {
                 backbone: spec.clone(),
                 hidden: hidden.clone(),
@@ -358,6 +453,7 @@ impl Lowering<'_> {
                 phase,
                 first_epoch,
                 views,
+                found,
             };
             let extra = Extra { threads: Some(params.training.resources.threads), ..weights_extra(weights.as_ref()) };
             let number = (i + 1).to_string();

@@ -137,6 +137,17 @@ impl Plan {
         Ok(self.trials.len() - 1)
     }
 
+    /// Adds an `lr_find` stage and what it stands on, as the trial at this seed has them.
+    pub fn add_lr_find(
+        &mut self,
+        configuration: &Configuration,
+        seed: u64,
+        stage: &str,
+        sources: &mut dyn Sources,
+    ) -> Result<NodeIndex> {
+        lower::lr_find(self, configuration, seed, stage, sources)
+    }
+
     /// Marks a trial as one of a selected configuration, where there are no test images.
     pub fn select(&mut self, trial: TrialId, selection: SelectionId) {
         self.trials[trial].selection = Some(selection);

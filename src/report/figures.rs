@@ -106,6 +106,9 @@ impl Scale {
 
 /// As short as it is exact: 0.85, 20, 1500.
 fn label(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-6 {
+        return format!("{value:e}");
+    }
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text.is_empty() || text == "-0" { "0".to_owned() } else { text.to_owned() }

@@ -1,6 +1,9 @@
 //! One recipe under comparison: a pipeline with its parameters settled, except those that are swept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -9,7 +12,7 @@ use super::{
     diagnostic::{Diagnostics, Fault, Problems, Severity, quote},
     files::Files,
     locate::{NodePath, Source, Step},
-    pipeline::{Checked, Pipeline},
+    pipeline::{Checked, LateValue, Pipeline},
     semantics::{self, BackboneChoice},
     smoke,
     sweep::{Sweep, scaled},
@@ -51,11 +54,18 @@ pub struct Resolved {
     pub params: Params,
     /// In topological order; ties in file order.
     pub stages: Vec<(String, Stage)>,
+    /// By stage, what other stages find for it; a placeholder stands there meanwhile.
+    pub late: BTreeMap<String, Vec<LateValue>>,
 }
 
 impl Resolved {
     pub fn stage(&self, name: &str) -> Option<&Stage> {
         self.stages.iter().find(|(stage, _)| stage == name).map(|(_, stage)| stage)
+    }
+
+    /// What other stages find for `stage`.
+    pub fn late(&self, stage: &str) -> &[LateValue] {
+        self.late.get(stage).map_or(&[], Vec::as_slice)
     }
 
     /// The backbone under `stage`: follows `features`, `start_from` and `model` to where it is named.
@@ -113,7 +123,9 @@ impl Arm {
             smoke::shrink(&mut stages);
         }
         let params = declared.keys().cloned().zip(values.into_iter().cloned()).collect();
-        sound.then_some(Resolved { params, stages })
+        let with_late = checked.iter().filter(|stage| !stage.late.is_empty());
+        let late = with_late.map(|stage| (stage.name.clone(), stage.late.clone())).collect();
+        sound.then_some(Resolved { params, stages, late })
     }
 
     /// The stages of the first configuration, sound or not.

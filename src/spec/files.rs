@@ -89,6 +89,7 @@ impl Files {
                     self.check_backbone("extract_features", Some(&p.backbone), p.weights.as_ref())
                 }
                 Some(Stage::Command(params)) => self.check_program(params).into_iter().collect(),
+                Some(Stage::LrFind(p)) => self.check_backbone("lr_find", p.backbone.as_ref(), p.weights.as_ref()),
                 Some(Stage::FineTune(p)) => self.check_backbone("fine_tune", p.backbone.as_ref(), p.weights.as_ref()),
                 _ => Vec::new(),
             };

@@ -37,7 +37,7 @@ pub use domain::Domain;
 pub use experiment::{Experiment, Folds, ReportSpec, schema as experiment_schema};
 pub use load::{check, load, project_root};
 pub use metric::{Goal, Metric};
-pub use pipeline::Pipeline;
+pub use pipeline::{LateValue, Pipeline};
 pub use resolved::resolved;
 pub use semantics::BackboneChoice;
 pub use sweep::{Method, Parameter, Sweep, scaled};

@@ -14,11 +14,11 @@ use super::{
     diagnostic::{Fault, Problems, quote},
     interpolate::{Template, Use},
     layers::{Layer, Written, WrittenStage},
-    locate::{NodePath, Source, Step, join},
+    locate::{NodePath, Source, Step, dotted, join},
     schema::{self, Reference},
     semantics,
 };
-use crate::stages::{self, KINDS, Kind, Stage};
+use crate::stages::{self, ArtifactType, KINDS, Kind, Stage, lr_find::Field};
 
 /// Far more than any pipeline has.
 pub(super) const MOST_STAGES: usize = 1000;
@@ -54,7 +54,42 @@ struct StageTemplate {
     uses: Vec<Use>,
     /// Numbers of the parameters that it names.
     reads: Vec<usize>,
+    late: Vec<LateValue>,
 }
+
+/// A number that is known once another stage has run: `${find.suggestion}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LateValue {
+    /// `find.suggestion`.
+    written: String,
+    /// From the stage's kind: `train_head`, `optimizer`, `sgd`, `lr`.
+    path: NodePath,
+    /// The `lr_find` stage.
+    pub stage: String,
+    pub field: Field,
+}
+
+impl LateValue {
+    /// The place in the stage's parameters: `optimizer.sgd.lr`.
+    pub fn place(&self) -> String {
+        dotted(&self.path[1..])
+    }
+
+    /// How it is written.
+    pub fn text(&self) -> String {
+        format!("${{{}}}", self.written)
+    }
+
+    /// Where a stage can take one.
+    fn is_placed(used: &Use) -> bool {
+        let keys: Vec<&str> = used.path.iter().map(|step| if let Step::Key(key) = step { key } else { "" }).collect();
+        let at_lr = matches!(keys[..], ["train_head", "optimizer", _, "lr"] | ["freeze_schedule", "phases", "", "lr"]);
+        at_lr && !used.in_text
+    }
+}
+
+/// What stands for a late value until it is known.
+static PLACEHOLDER: LazyLock<Value> = LazyLock::new(|| 1.0.into());
 
 /// A stage for one set of parameter values. Paths start at the stage: `train_head`, `optimizer`, ...
 #[derive(Debug)]
@@ -65,6 +100,7 @@ pub(super) struct Checked {
     pub stage: Option<Stage>,
     pub faults: Vec<Fault>,
     pub references: Vec<Reference>,
+    pub late: Vec<LateValue>,
 }
 
 impl Checked {
@@ -92,19 +128,36 @@ impl Pipeline {
             problems.add(&source, Fault::key(&at_stages, message));
         }
         let mut stages = Vec::new();
+        let names: Vec<String> = written.iter().map(|stage| stage.name.clone()).collect();
         for WrittenStage { name, body, source } in written.into_iter().take(MOST_STAGES) {
             let path = join(&at_stages, &name);
             let mut faults = Vec::new();
             let template = Template::new(&body, &path, &mut faults);
-            let uses = template.uses(&Vec::new());
-            for unknown in uses.iter().filter(|used| !params.contains_key(&used.parameter)) {
+            let (declared, unknown): (Vec<Use>, Vec<Use>) =
+                template.uses(&Vec::new()).into_iter().partition(|used| params.contains_key(&used.parameter));
+            let (mut uses, mut late) = (declared, Vec::new());
+            for unknown in unknown {
+                match late_value(&unknown, &names) {
+                    Some(Ok(value)) => {
+                        late.push(value);
+                        continue;
+                    }
+                    Some(Err(fault)) => {
+                        let path = path.iter().chain(&unknown.path).cloned().collect();
+                        faults.push(Fault { path, ..fault });
+                        uses.push(unknown);
+                        continue;
+                    }
+                    None => {}
+                }
                 let at = path.iter().chain(&unknown.path).cloned().collect();
                 let message = format!("{} is not declared in `params`", quote(&unknown.parameter));
                 let known = params.keys().map(String::as_str);
                 faults.push(Fault::value(&at, message).suggest(&unknown.parameter, known));
+                uses.push(unknown);
             }
             faults.into_iter().for_each(|fault| problems.add(&source, fault));
-            stages.push(StageTemplate { name, source, template, uses, reads: Vec::new() });
+            stages.push(StageTemplate { name, source, template, uses, reads: Vec::new(), late });
         }
         let used = |name: &str| stages.iter().flat_map(|stage| &stage.uses).any(|used| used.parameter == name);
         params.retain(|name, _| {
@@ -171,11 +224,18 @@ impl Pipeline {
 
 impl StageTemplate {
     fn check<'v>(&self, parameter: &impl Fn(&str) -> Option<&'v Value>) -> Checked {
-        let mut checked =
-            Checked { name: self.name.clone(), kind: None, stage: None, faults: Vec::new(), references: Vec::new() };
+        let mut checked = Checked {
+            name: self.name.clone(),
+            kind: None,
+            stage: None,
+            faults: Vec::new(),
+            references: Vec::new(),
+            late: self.late.clone(),
+        };
+        let is_late = |name: &str| self.late.iter().any(|value| value.written == name);
         let misfits = self.uses.iter().filter_map(|used| used.misfit(parameter(&used.parameter)?));
         checked.faults.extend(misfits);
-        let body = self.template.fill(parameter);
+        let body = self.template.fill(&|name| if is_late(name) { Some(&*PLACEHOLDER) } else { parameter(name) });
         let Some((name, mut params)) = single_entry(body) else {
             let message = format!("stage {} must be of exactly one kind", quote(&self.name));
             let help = format!("write `{}: {{ kind: {{ parameters }} }}`", self.name);
@@ -191,6 +251,11 @@ impl StageTemplate {
         checked.kind = Some(kind);
         let found = schema::check(&SCHEMAS[kind.name], &mut params, &path);
         checked.references = found.references;
+        checked.references.extend(self.late.iter().map(|value| Reference {
+            path: value.path.clone(),
+            target: value.stage.clone(),
+            accepts: vec![ArtifactType::LearningRate.name().to_owned()],
+        }));
         checked.faults.extend(found.faults);
         // A parameter that is not declared is told by itself; what its absence leads to is not.
         let filled = self.uses.iter().all(|used| parameter(&used.parameter).is_some());
@@ -209,6 +274,27 @@ impl StageTemplate {
         }
         checked
     }
+}
+
+/// `used`, which names no parameter, as what a stage finds: where it names one of `stages`, or one of the figures that an
+/// `lr_find` has. A fault has no path yet.
+fn late_value(used: &Use, stages: &[String]) -> Option<Result<LateValue, Fault>> {
+    let (stage, figure) = used.parameter.rsplit_once('.')?;
+    let field = Field::ALL.into_iter().find(|field| field.name() == figure);
+    if field.is_none() && !stages.iter().any(|name| name == stage) {
+        return None;
+    }
+    let Some(field) = field else {
+        let fault = Fault::value(&Vec::new(), format!("a stage has no {} to fill in", quote(figure)));
+        return Some(Err(fault.suggest(figure, Field::ALL.map(Field::name))));
+    };
+    if !LateValue::is_placed(used) {
+        let message = format!("`${{{}}}` is not known before {} has run", used.parameter, quote(stage));
+        let help = "it may be the whole `lr` of the optimizer of a `train_head`, or of a phase of a `freeze_schedule`";
+        return Some(Err(Fault::value(&Vec::new(), message).help(help)));
+    }
+    let (written, path, stage) = (used.parameter.clone(), used.path.clone(), stage.to_owned());
+    Some(Ok(LateValue { written, path, stage, field }))
 }
 
 fn index_of(params: &Params, name: &str) -> Option<usize> {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Diagnostics, Experiment, sweep::Sweep};
+use crate::stages::Stage;
 
 /// `experiment` as YAML that stands alone. Of a pipeline: a pipeline without parameters, which runs as the original does. Of
 /// an experiment: its arms, each with its parameters, what it sweeps, and the stages of its first configuration.
@@ -21,8 +22,17 @@ pub fn resolved(experiment: &Experiment) -> Result<String, Diagnostics> {
     for arm in &experiment.arms {
         let Some(first) = arm.sample(1).next() else { continue };
         let configuration = arm.resolve(&first)?;
-        let stages: Map<String, Value> =
-            configuration.stages.iter().map(|(name, stage)| (name.clone(), pruned(json!(stage)))).collect();
+        let written = |(name, stage): &(String, Stage)| {
+            let mut form = pruned(json!(stage));
+            for value in configuration.late(name) {
+                let place = format!("/{}/{}", stage.kind().name, value.place().replace('.', "/"));
+                if let Some(placeholder) = form.pointer_mut(&place) {
+                    *placeholder = value.text().into();
+                }
+            }
+            (name.clone(), form)
+        };
+        let stages: Map<String, Value> = configuration.stages.iter().map(written).collect();
         if alone.is_some() {
             root.insert("stages".into(), stages.into());
             continue;

@@ -15,7 +15,7 @@ use crate::{
     },
     images::transforms::{Transform, check_order},
     stages::{
-        ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule,
+        ArtifactType, Stage, augment, dataset, evaluate, extract_features, fine_tune, freeze_schedule, lr_find,
         optimizer::Optimizer, train_head,
     },
 };
@@ -32,9 +32,10 @@ pub fn check_stage(stage: &Stage) -> Vec<Fault> {
         Stage::Augment(params) => check_augment(params),
         Stage::FreezeSchedule(_) | Stage::Command(_) => Vec::new(),
         Stage::ExtractFeatures(params) => check_extract_features(params),
+        Stage::LrFind(params) => check_lr_find(params),
         Stage::TrainHead(params) => check_train_head(params),
         Stage::FineTune(params) => {
-            let mut faults = check_fine_tune(params);
+            let mut faults = check_start(&StartParams::of_fine_tune(params));
             faults.extend(check_optimizer(&inside("fine_tune.optimizer"), &params.optimizer));
             faults
         }
@@ -150,30 +151,111 @@ fn check_optimizer(path: &NodePath, optimizer: &Optimizer) -> Vec<Fault> {
     optimizer.check().err().map(|message| Fault::key(path, message)).into_iter().collect()
 }
 
-fn check_fine_tune(params: &fine_tune::Params) -> Vec<Fault> {
-    let own = [("backbone", params.backbone.is_some()), ("weights", params.weights.is_some())];
-    let taken_over =
-        own.into_iter().chain([("pooling", params.pooling.is_some()), ("hidden", !params.hidden.is_empty())]);
+/// What fine-tuning starts from, of a stage of this kind.
+struct StartParams<'p> {
+    kind: &'static str,
+    start_from: Option<&'p String>,
+    backbone: Option<&'p Chosen>,
+    weights: Option<&'p Wanted>,
+    pooling: bool,
+    hidden: bool,
+}
+
+impl<'p> StartParams<'p> {
+    fn of_fine_tune(params: &'p fine_tune::Params) -> StartParams<'p> {
+        StartParams {
+            kind: "fine_tune",
+            start_from: params.start_from.as_ref(),
+            backbone: params.backbone.as_ref(),
+            weights: params.weights.as_ref(),
+            pooling: params.pooling.is_some(),
+            hidden: !params.hidden.is_empty(),
+        }
+    }
+
+    fn of_lr_find(params: &'p lr_find::Params) -> StartParams<'p> {
+        StartParams {
+            kind: "lr_find",
+            start_from: params.start_from.as_ref(),
+            backbone: params.backbone.as_ref(),
+            weights: params.weights.as_ref(),
+            pooling: params.pooling.is_some(),
+            hidden: !params.hidden.is_empty(),
+        }
+    }
+
+    /// Those given, of the ones that `start_from` brings along.
+    fn own(&self) -> impl Iterator<Item = &'static str> {
+        let backbone = [("backbone", self.backbone.is_some()), ("weights", self.weights.is_some())];
+        let all = backbone.into_iter().chain([("pooling", self.pooling), ("hidden", self.hidden)]);
+        all.filter(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
+fn check_start(params: &StartParams) -> Vec<Fault> {
+    let kind = params.kind;
     if params.start_from.is_some() {
-        let excess = taken_over.filter(|(_, given)| *given).map(|(name, _)| {
+        let excess = params.own().map(|name| {
             let message = format!("`{name}` comes from the model that `start_from` names");
-            Fault::key(&inside(&format!("fine_tune.{name}")), message).help("remove one of them")
+            Fault::key(&inside(&format!("{kind}.{name}")), message).help("remove one of them")
         });
         return excess.collect();
     }
-    match (&params.backbone, &params.weights) {
-        (Some(backbone), weights) if backbone.weights(weights.as_ref()).is_some() => {
-            check_backbone("fine_tune", backbone, weights.as_ref())
-        }
+    match (params.backbone, params.weights) {
+        (Some(backbone), weights) if backbone.weights(weights).is_some() => check_backbone(kind, backbone, weights),
         (None, None) => {
-            let fault = Fault::key(&inside("fine_tune"), "nothing says what to start from");
+            let fault = Fault::key(&inside(kind), "nothing says what to start from");
             vec![fault.help("give `start_from`, or `backbone` and `weights`")]
         }
         (backbone, _) => {
             let (given, missing) = if backbone.is_some() { ("backbone", "weights") } else { ("weights", "backbone") };
-            vec![Fault::key(&inside(&format!("fine_tune.{given}")), format!("`{given}` without `{missing}`"))]
+            vec![Fault::key(&inside(&format!("{kind}.{given}")), format!("`{given}` without `{missing}`"))]
         }
     }
+}
+
+fn check_lr_find(params: &lr_find::Params) -> Vec<Fault> {
+    let start = StartParams::of_lr_find(params);
+    let mut faults = match (&params.features, &params.images) {
+        (None, None) => {
+            let fault = Fault::key(&inside("lr_find"), "nothing says what to train");
+            vec![fault.help("give `features` for a head, or `images` and `train` for fine-tuning")]
+        }
+        (Some(_), None) => {
+            let of_networks = [("start_from", params.start_from.is_some()), ("train", params.train.is_some())];
+            let given = of_networks.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
+            let excess = given.chain(start.own().filter(|name| *name != "hidden")).map(|name| {
+                let message = format!("`{name}` is for fine-tuning; a head stands on its `features`");
+                Fault::key(&inside(&format!("lr_find.{name}")), message).help("remove one of them")
+            });
+            excess.collect()
+        }
+        (Some(_), Some(_)) => {
+            let fault = Fault::key(&inside("lr_find.images"), "a head trains on `features`, a network on `images`");
+            vec![fault.help("remove one of them")]
+        }
+        (None, Some(_)) => {
+            let mut faults = check_start(&start);
+            if params.train.is_none() {
+                let fault = Fault::key(&inside("lr_find"), "nothing says which blocks train");
+                faults.push(
+                    fault.help("give `train`, as in a phase of a `freeze_schedule`: `train: [{ last: 2 }, head]`"),
+                );
+            }
+            faults
+        }
+    };
+    if params.min >= params.max {
+        let message = format!("`min` is {}, and `max` {}: the learning rate rises", params.min, params.max);
+        faults.push(Fault::value(&inside("lr_find.min"), message));
+    }
+    let path = inside("lr_find.optimizer");
+    if params.optimizer.lr().is_some() {
+        let fault = Fault::key(&path, "the learning rate goes from `min` to `max`: leave `lr` out");
+        faults.push(fault);
+    }
+    faults.extend(check_optimizer(&path, &params.optimizer));
+    faults
 }
 
 fn check_evaluate(params: &evaluate::Params) -> Vec<Fault> {
@@ -235,6 +317,7 @@ fn with_article(artifact: &str) -> &str {
     match artifact {
         "dataset" => "a dataset",
         "schedule" => "a schedule",
+        "learning_rate" => "a learning rate",
         "model" => "a model",
         "program" => "a fitted program",
         other => other,
@@ -311,22 +394,33 @@ fn below(stage: &Stage) -> Below<'_> {
             None => Below::Nothing,
         },
         Stage::TrainHead(params) => Below::Stage(&params.features),
-        Stage::FineTune(params) => match (&params.start_from, &params.backbone) {
-            (Some(start), _) => Below::Stage(start),
-            (None, Some(chosen)) => match chosen.weights(params.weights.as_ref()) {
-                Some(weights) => Below::Backbone(chosen.name(), weights, None, params.pooling),
-                None => Below::Nothing,
-            },
-            (None, None) => Below::Nothing,
-        },
+        Stage::LrFind(lr_find::Params { features: Some(features), .. }) => Below::Stage(features),
+        Stage::LrFind(p) => below_start(p.start_from.as_deref(), p.backbone.as_ref(), p.weights.as_ref(), p.pooling),
+        Stage::FineTune(p) => below_start(p.start_from.as_deref(), p.backbone.as_ref(), p.weights.as_ref(), p.pooling),
         Stage::Evaluate(params) => Below::Stage(&params.model),
         Stage::Dataset(_) | Stage::Augment(_) | Stage::FreezeSchedule(_) | Stage::Command(_) => Below::Nothing,
+    }
+}
+
+fn below_start<'s>(
+    start_from: Option<&'s str>,
+    backbone: Option<&'s Chosen>,
+    weights: Option<&'s Wanted>,
+    pooling: Option<Pooling>,
+) -> Below<'s> {
+    let chosen = || backbone.and_then(|chosen| Some((chosen, chosen.weights(weights)?)));
+    match start_from {
+        Some(start) => Below::Stage(start),
+        None => {
+            chosen().map_or(Below::Nothing, |(chosen, weights)| Below::Backbone(chosen.name(), weights, None, pooling))
+        }
     }
 }
 
 fn own_images(stage: &Stage) -> Option<&str> {
     match stage {
         Stage::ExtractFeatures(params) => Some(&params.images),
+        Stage::LrFind(params) => params.images.as_deref(),
         Stage::FineTune(params) => Some(&params.images),
         Stage::Evaluate(params) => params.images.as_deref(),
         _ => None,
@@ -407,27 +501,40 @@ pub fn check_programs(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
     faults
 }
 
-/// Schedules against the backbones that they are used with, as (stage of the schedule, fault).
+/// Schedules, and what an `lr_find` trains, against the backbones that they are used with, as (stage, fault).
 pub fn check_schedules(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
-    for stage in stages.iter().filter(|stage| stage.kind.is_some_and(|kind| kind.name == "fine_tune")) {
-        let Some(name) = stage.refers("schedule") else { continue };
-        let Some(index) = stages.iter().position(|s| s.name == name) else { continue };
-        let Some(Stage::FreezeSchedule(schedule)) = &stages[index].stage else { continue };
+    for (i, stage) in stages.iter().enumerate() {
+        let Some(kind) = stage.kind else { continue };
+        let (index, schedule, optimizer) = match (&stage.stage, kind.name) {
+            (Some(Stage::LrFind(params)), _) => {
+                let Some(schedule) = params.schedule() else { continue };
+                (i, schedule, params.optimizer)
+            }
+            (_, "fine_tune") => {
+                let Some(name) = stage.refers("schedule") else { continue };
+                let Some(index) = stages.iter().position(|s| s.name == name) else { continue };
+                let Some(Stage::FreezeSchedule(schedule)) = &stages[index].stage else { continue };
+                let optimizer = match &stage.stage {
+                    Some(Stage::FineTune(params)) => params.optimizer,
+                    _ => Optimizer::Sgd { lr: None, momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+                };
+                (index, schedule.clone(), optimizer)
+            }
+            _ => continue,
+        };
         let Some((backbone, cut)) = backbone_under(stages, stage) else { continue };
         if backbone.name == TORCHSCRIPT.name {
-            let fine_tune = stages.iter().position(|s| s.name == stage.name).unwrap_or(index);
-            let fault = Fault::key(&inside("fine_tune"), "the network of a TorchScript file cannot be fine-tuned");
-            faults.push((fine_tune, fault.help("train a head on its features: `extract_features` and `train_head`")));
+            let fault = Fault::key(&inside(kind.name), "the network of a TorchScript file cannot be fine-tuned");
+            faults.push((i, fault.help("train a head on its features: `extract_features` and `train_head`")));
             continue;
         }
-        let optimizer = match &stage.stage {
-            Some(Stage::FineTune(params)) => params.optimizer,
-            _ => Optimizer::Sgd { lr: None, momentum: 0.0, nesterov: false, weight_decay: 0.0 },
-        };
-        for misfit in freeze_schedule::resolve(schedule, backbone, cut, optimizer).err().unwrap_or_default() {
-            let path = inside(format!("freeze_schedule.{}", misfit.path).trim_end_matches('.'));
-            let mut fault = Fault::value(&path, misfit.message);
+        for misfit in freeze_schedule::resolve(&schedule, backbone, cut, optimizer).err().unwrap_or_default() {
+            let path = match kind.name {
+                "lr_find" => format!("lr_find.{}", misfit.path.trim_start_matches("phases.0.")),
+                _ => format!("freeze_schedule.{}", misfit.path),
+            };
+            let mut fault = Fault::value(&inside(path.trim_end_matches('.')), misfit.message);
             fault.help = misfit.nearest.map(|near| format!("did you mean `{near}`?"));
             faults.push((index, fault));
         }

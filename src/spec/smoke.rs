@@ -63,7 +63,11 @@ pub(super) fn shrink(stages: &mut [(String, Stage)]) {
             Stage::Augment(params) => params.views = 1,
             Stage::TrainHead(params) => params.training.epochs = 1,
             Stage::FreezeSchedule(params) => shorten(params),
-            Stage::ExtractFeatures(_) | Stage::FineTune(_) | Stage::Command(_) | Stage::Evaluate(_) => {}
+            Stage::ExtractFeatures(_)
+            | Stage::LrFind(_)
+            | Stage::FineTune(_)
+            | Stage::Command(_)
+            | Stage::Evaluate(_) => {}
         }
     }
 }

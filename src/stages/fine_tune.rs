@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Resources,
     freeze_schedule::Phase,
+    lr_find::Found,
     optimizer::{ClassWeights, Optimizer},
 };
 use crate::{
@@ -80,7 +81,7 @@ fn batch_size() -> usize {
 }
 
 /// One phase. Inputs: `dataset`, `views.train.{v}` for every view v that some epoch of this phase reads, `views.val`, and
-/// `model` (what it starts from) unless this is the first phase and there is no `start_from`.
+/// `model` (what it starts from) unless this is the first phase and there is no `start_from`; and those of `found`.
 /// Sources: `weights` unless they are random.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
@@ -91,4 +92,7 @@ pub struct Work {
     /// Epochs of the phases before this one. Epoch e (from 0, counted over all phases) trains on view e mod views.
     pub first_epoch: u32,
     pub views: u32,
+    /// What inputs say of the learning rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
 }

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod extract_features;
 pub mod fine_tune;
 pub mod freeze_schedule;
+pub mod lr_find;
 pub mod optimizer;
 pub mod train_head;
 
@@ -25,6 +26,7 @@ pub enum ArtifactType {
     Views,
     Features,
     Schedule,
+    LearningRate,
     Model,
     /// What a program of the user's wrote when it was fitted; only that program reads it.
     Program,
@@ -38,6 +40,7 @@ impl ArtifactType {
             ArtifactType::Views => "views",
             ArtifactType::Features => "features",
             ArtifactType::Schedule => "schedule",
+            ArtifactType::LearningRate => "learning_rate",
             ArtifactType::Model => "model",
             ArtifactType::Program => "program",
             ArtifactType::Scores => "scores",
@@ -117,6 +120,7 @@ registry! {
     dataset: Dataset, Dataset, bitwise true, seeded false, "finds the images, their classes and their splits";
     augment: Augment, Views, bitwise true, seeded false, "decodes, resizes and augments images, once";
     extract_features: ExtractFeatures, Features, bitwise false, seeded false, "runs a frozen backbone, once an image and view";
+    lr_find: LrFind, LearningRate, bitwise false, seeded true, "tries rising learning rates, and suggests one";
     train_head: TrainHead, Model, bitwise false, seeded true, "trains a linear or MLP head on features";
     freeze_schedule: FreezeSchedule, Schedule, bitwise false, seeded false, "says which blocks train when, and how";
     fine_tune: FineTune, Model, bitwise false, seeded true, "trains backbone blocks and head by a freeze schedule";

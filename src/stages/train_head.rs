@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Resources,
+    lr_find::Found,
     optimizer::{ClassWeights, EarlyStopping, LrSchedule, Optimizer},
 };
 use crate::artifact::model::BackboneSpec;
@@ -69,7 +70,7 @@ fn batch_size() -> usize {
     32
 }
 
-/// One node. Inputs: `dataset`, `features.train.{v}` for every view v that some epoch reads, `features.val`.
+/// One node. Inputs: `dataset`, `features.train.{v}` for every view v that some epoch reads, `features.val`, and those of `found`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     pub training: Training,
@@ -77,6 +78,9 @@ pub struct Work {
     pub views: u32,
     /// What made the features; goes into the model.
     pub backbone: BackboneSpec,
+    /// What inputs say of the learning rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
 }
 
 impl Work {

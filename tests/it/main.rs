@@ -14,6 +14,7 @@ mod golden;
 mod init;
 mod interrupt;
 mod kills;
+mod lr_find;
 mod mistakes;
 mod photos;
 mod predict;

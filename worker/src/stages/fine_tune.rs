@@ -107,17 +107,17 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 }
 
 /// The images and labels of a phase.
-struct Data {
-    classes: Vec<String>,
+pub(super) struct Data {
+    pub classes: Vec<String>,
     train: Targets,
     /// By view, with what its images show; only those that some epoch of the phase reads.
-    views: BTreeMap<u32, (Images, Targets)>,
-    /// `None` without validation images.
+    pub views: BTreeMap<u32, (Images, Targets)>,
+    /// `None` without validation images, and for who does not read them.
     val: Option<(Images, Targets)>,
 }
 
 impl Data {
-    fn open(work: &Work, task: &Task<'_>) -> Result<Data> {
+    pub fn open(work: &Work, task: &Task<'_>) -> Result<Data> {
         let dataset = Dataset::read(task.input("dataset")?)?;
         let classes = dataset.classes.len();
         let labels = dataset.labels(Split::Train);
@@ -137,23 +137,27 @@ impl Data {
             views.insert(view, (open(&format!("train.{view}"), train.len())?, train.of_view(soft)?));
         }
         let val = Targets::plain(dataset.labels(Split::Val), classes)?;
-        let val = if val.is_empty() { None } else { Some((open("val", val.len())?, val)) };
+        let val = if val.is_empty() || !task.inputs.contains_key("views.val") {
+            None
+        } else {
+            Some((open("val", val.len())?, val))
+        };
         Ok(Data { classes: dataset.classes, train, views, val })
     }
 }
 
 /// What a phase starts from.
-struct Start {
-    network: Network,
-    head: Head,
+pub(super) struct Start {
+    pub network: Network,
+    pub head: Head,
     /// Blocks that already differ from the weights, by index.
     changed: Vec<usize>,
     /// Optimiser state of the phase before, if it is kept.
-    kept: BTreeMap<String, Tensor>,
+    pub kept: BTreeMap<String, Tensor>,
 }
 
 impl Start {
-    fn open(work: &Work, task: &Task<'_>, classes: &[String]) -> Result<Start> {
+    pub fn open(work: &Work, task: &Task<'_>, classes: &[String]) -> Result<Start> {
         let network = Network::open(&work.backbone, task.sources.get("weights").map(PathBuf::as_path))?;
         let backbone = network.backbone();
         let Some(dir) = task.inputs.get("model") else {

@@ -224,14 +224,14 @@ impl Panels {
 }
 
 /// One view's features, checked against the number of images.
-fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
+pub(super) fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
 }
 
 /// What the images of one view show: `labels`, unless the view mixes images.
-fn targets_of(task: &Task<'_>, role: &str, labels: &Targets) -> Result<Targets> {
+pub(super) fn targets_of(task: &Task<'_>, role: &str, labels: &Targets) -> Result<Targets> {
     labels.of_view(SoftTargets::read(task.input(role)?, labels.len())?)
 }
 
@@ -243,4 +243,4 @@ pub(super) fn parameters_up_to(spec: &BackboneSpec) -> Result<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

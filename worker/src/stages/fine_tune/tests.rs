@@ -87,6 +87,7 @@ fn work_at(cut: &str, phase: serde_json::Value, first_epoch: u32) -> Work {
         phase: resolved[0].1.clone(),
         first_epoch,
         views: 2,
+        found: Vec::new(),
     }
 }
 
@@ -356,7 +357,7 @@ fn seconds_of_an_epoch_of_lite0() {
     let phase = freeze_schedule::resolve(&schedule, backbone, "top", sgd()).unwrap()[0].1.clone();
     let training = serde_json::from_value(serde_json::json!({})).unwrap();
     let backbone = spec("top");
-    let work = Work { backbone, hidden: Vec::new(), training, phase, first_epoch: 0, views: 1 };
+    let work = Work { backbone, hidden: Vec::new(), training, phase, first_epoch: 0, views: 1, found: Vec::new() };
     let (out, checkpoint) = (dir.path().join("out"), dir.path().join("checkpoint"));
     std::fs::create_dir_all(&out).unwrap();
     let mut recorder = Recorder::default();

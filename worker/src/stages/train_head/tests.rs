@@ -10,7 +10,7 @@ use super::*;
 use crate::task::{Stopped, recorder::Recorder};
 
 /// Two classes, apart by their mean in every feature; `noise` decides how hard they are.
-fn write_inputs(dir: &Path, images: [usize; 2], width: usize, noise: f64) -> BTreeMap<String, std::path::PathBuf> {
+pub fn write_inputs(dir: &Path, images: [usize; 2], width: usize, noise: f64) -> BTreeMap<String, std::path::PathBuf> {
     let mut dataset = Dataset {
         classes: vec!["a".into(), "b".into()],
         images: Vec::new(),
@@ -50,7 +50,7 @@ fn work(training: serde_json::Value) -> Work {
         pooling: Pooling::Avg,
         normalization,
     };
-    Work { training: serde_json::from_value(training).unwrap(), views: 1, backbone }
+    Work { training: serde_json::from_value(training).unwrap(), views: 1, backbone, found: Vec::new() }
 }
 
 fn run_in(
