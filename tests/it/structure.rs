@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("spec", &["artifact", "backbones", "images", "stages"]),
     ("store", &["protocol"]),
     ("search", &["rng", "spec"]),
-    ("plan", &["artifact", "backbones", "device", "images", "spec", "stages", "store"]),
+    ("plan", &["artifact", "backbones", "device", "images", "protocol", "spec", "stages", "store"]),
     ("engine", &["artifact", "backbones", "device", "plan", "protocol", "search", "spec", "stages", "store"]),
     ("report", &["artifact", "metrics", "rng", "spec", "store"]),
     (

@@ -64,7 +64,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     let within =
         if arguments.into == Path::new(".") { String::new() } else { format!("cd {} && ", arguments.into.display()) };
     output::print(&format!(
-        "\nnext: {within}thawline run {experiment}\n      (`thawline plan {experiment}` shows first what that does)"
+        "\nnext: {within}thawline run {experiment} --smoke\n      (every kind of step on a few images, in a minute or so; then the same without `--smoke`)"
     ));
     Ok(ExitCode::SUCCESS)
 }
