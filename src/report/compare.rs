@@ -1,7 +1,10 @@
 //! Reduces trials to the comparison: groups them by facet, arm and configuration, aggregates over seeds, and joins the
 //! baseline.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use anyhow::Result;
 use polars::{
@@ -266,7 +269,7 @@ impl Groups {
     }
 }
 
-/// Every (facet value, arm), by facet value, in the order in which they first occur.
+/// Every (facet value, arm): facet values in their own order, arms in the order in which they first occur.
 fn arms_in_order(rows: &[Row]) -> Vec<(&BTreeMap<String, Value>, &String)> {
     let mut facets: Vec<(&BTreeMap<String, Value>, Vec<&String>)> = Vec::new();
     for row in rows {
@@ -278,6 +281,14 @@ fn arms_in_order(rows: &[Row]) -> Vec<(&BTreeMap<String, Value>, &String)> {
             facets[at].1.push(&row.arm);
         }
     }
+    facets.sort_by(|(a, _), (b, _)| {
+        let pairs = a.values().zip(b.values());
+        let orders = pairs.map(|(x, y)| match (x.as_f64(), y.as_f64()) {
+            (Some(x), Some(y)) => x.total_cmp(&y),
+            _ => text::value(x).cmp(&text::value(y)),
+        });
+        orders.fold(Ordering::Equal, Ordering::then)
+    });
     facets.into_iter().flat_map(|(facet, arms)| arms.into_iter().map(move |arm| (facet, arm))).collect()
 }
 

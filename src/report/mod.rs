@@ -200,7 +200,7 @@ pub struct Summary {
     pub dirty: bool,
     pub seeds: Vec<u64>,
     pub trials: Counts,
-    /// Every arm in every facet value, by facet value, in the order in which they first occur.
+    /// Every arm in every facet value: facet values in their own order, arms in the order in which they first occur.
     pub arms: Vec<ArmSummary>,
     /// Every pair of arms, by facet value.
     pub comparisons: Vec<Comparison>,

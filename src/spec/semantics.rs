@@ -482,8 +482,8 @@ pub fn check_programs(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
     for (i, stage) in stages.iter().enumerate() {
         let Some(Stage::Evaluate(params)) = &stage.stage else { continue };
         let is_program =
-            |other: &&Arc<Checked>| other.name == params.model && matches!(other.stage, Some(Stage::Command(_)));
-        if stages.iter().find(is_program).is_none() {
+            |other: &Arc<Checked>| other.name == params.model && matches!(other.stage, Some(Stage::Command(_)));
+        if !stages.iter().any(is_program) {
             continue;
         }
         let mut refuse = |key: &str| {

@@ -112,9 +112,12 @@ pub fn look(images: &Path, into: &Path, columns: &Columns) -> Result<Seen> {
 
 /// The path as a project in `into` writes it: relative where it lies inside, else absolute.
 fn from_project(images: &Path, into: &Path) -> Result<String> {
+    // As it was written first: a link inside the project stays one.
+    let (written, folder) = (std::path::absolute(images)?, std::path::absolute(into)?);
     let full = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     let (images, into) = (full(images)?, full(into)?);
-    let path = images.strip_prefix(&into).unwrap_or(&images);
+    let inside = written.strip_prefix(&folder).ok().or_else(|| images.strip_prefix(&into).ok());
+    let path = inside.unwrap_or(&images);
     let text = path.to_str().with_context(|| format!("{} is not UTF-8; rename it", path.display()))?;
     Ok(if text.is_empty() { ".".to_owned() } else { text.to_owned() })
 }
