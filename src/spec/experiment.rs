@@ -245,6 +245,11 @@ impl File {
         check_literal(&self.params.clone().into(), &at("params"), &mut faults);
         let (seeds, folds) = (self.seeds(&mut faults), self.folds(&mut faults));
         let metric = self.metric(&mut faults);
+        if metric.goal != metric.natural_goal() {
+            let better = if metric.natural_goal() == Goal::Maximize { "larger" } else { "smaller" };
+            let message = format!("this goal chooses the worst: {} is better when {better}", metric.name);
+            problems.notice(source, Fault::value(&at("metric.goal"), message));
+        }
         let shared = ReadSweep::new(self.sweep.as_ref(), &at("sweep"), &mut faults);
         let facets = facet_axes(&self.facets, &mut faults);
         for facet in facets.iter().filter(|facet| shared.sets(&facet.axis.name)) {

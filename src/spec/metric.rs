@@ -77,8 +77,14 @@ impl Metric {
             };
             return Err((format!("there is no metric {}", quote(name)), help));
         }
-        let natural = if matches!(name, "ece" | "log_loss") { Goal::Minimize } else { Goal::Maximize };
         let (stage, name) = (stage.map(str::to_owned), name.to_owned());
-        Ok(Metric { stage, split: Split::Val, name, goal: goal.unwrap_or(natural) })
+        let mut metric = Metric { stage, split: Split::Val, name, goal: Goal::Maximize };
+        metric.goal = goal.unwrap_or(metric.natural_goal());
+        Ok(metric)
+    }
+
+    /// Which way this metric is better.
+    pub fn natural_goal(&self) -> Goal {
+        if matches!(self.name.as_str(), "ece" | "log_loss") { Goal::Minimize } else { Goal::Maximize }
     }
 }

@@ -390,6 +390,11 @@ fn help_on_type(schema: &Value, value: &Value) -> Option<String> {
         Value::String(text) if names_type(schema, "number") || names_type(schema, "integer") => {
             match leading_number(text) {
                 Some((_, "")) => Some(format!("a number stands without quotes: {text}")),
+                Some((number, unit)) if unit.starts_with('%') => {
+                    let part = number.parse::<f64>().unwrap_or_default() / 100.0;
+                    Some(format!("write the part of one, without a unit: {part}"))
+                }
+                Some((_, unit)) if unit.starts_with('/') => Some("write it as a decimal, 0.1 for example".into()),
                 Some((number, _)) => Some(format!("write the number alone, without a unit: {number}")),
                 None => None,
             }

@@ -56,6 +56,11 @@ fn check_dataset(params: &dataset::Params) -> Vec<Fault> {
             faults.push(Fault::key(&inside(&format!("dataset.{second}")), message));
         }
     }
+    let named = [("image_folder", params.image_folder.is_some()), ("table", params.table.is_some())];
+    if let Some((listing, _)) = named.into_iter().find(|(_, given)| *given && params.class_names.is_some()) {
+        let message = format!("`class_names` does nothing beside `{listing}`, which names the classes itself");
+        faults.push(Fault::key(&inside("dataset.class_names"), message).help("remove it"));
+    }
     if let Some(split) = &params.split {
         let sum = split.train + split.val + split.test;
         if (sum - 1.0).abs() > 1e-6 {

@@ -264,6 +264,10 @@ impl<'de> Visitor<'de> for Node<'_> {
                     self.reader.path.push(Step::Key(key.clone()));
                     let value = entries.next_value_seed(Node { reader: &mut *self.reader })?;
                     self.reader.path.pop();
+                    if value.is_null() && !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) {
+                        let message = format!("{} stands here as a key of its own", quote(&key));
+                        self.reader.fault(At::Entry(count), message, "decimals are written with a point: 0.01");
+                    }
                     map.insert(key, value);
                 }
                 Some(key) => {

@@ -62,11 +62,18 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     }
     let experiment = write::experiment_path(&name);
     let within =
-        if arguments.into == Path::new(".") { String::new() } else { format!("cd {} && ", arguments.into.display()) };
+        if arguments.into == Path::new(".") { String::new() } else { format!("cd {} && ", shell(&arguments.into)) };
     output::print(&format!(
         "\nnext: {within}thawline run {experiment} --smoke\n      (every kind of step on a few images, in a minute or so; then the same without `--smoke`)"
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path as a shell takes it.
+fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn name_of(arguments: &Arguments) -> anyhow::Result<String> {
