@@ -1,10 +1,6 @@
 //! `thawline plan --diff REV`: what a change of the YAMLs since a git revision makes anew.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
-    process::ExitCode,
-};
+use std::{collections::HashSet, path::Path, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use petgraph::graph::NodeIndex;
@@ -12,10 +8,19 @@ use serde_json::json;
 
 use super::{
     Common, Failure, Outcome, Target, TextOrJson,
-    forecast::{Expectation, Forecast},
-    output, project, text, usage,
+    forecast::{self, Expectation, Forecast},
+    output, project,
+    scratch::Scratch,
+    text, usage,
 };
-use crate::{device::Device, engine::git, plan::Plan, spec, spec::Experiment, store::Store};
+use crate::{
+    device::Device,
+    engine::{explain, git},
+    plan::{Plan, node::Node},
+    spec::{self, Experiment},
+    stages,
+    store::Store,
+};
 
 /// Most differences that are shown of one node.
 const SHOWN: usize = 4;
@@ -34,40 +39,33 @@ pub fn show(common: &Common, target: &Target, device: &Device, revision: &str, f
     let mut store = Store::open(&now.root)?;
     let before = Forecast::new(&then, device, &mut store)?;
     let after = Forecast::new(&now, device, &mut store)?;
-    let known: HashSet<blake3::Hash> = before.plan.nodes().map(|(_, node)| node.recipe).collect();
-    let mut changed: BTreeMap<(usize, String), Changed> = BTreeMap::new();
-    let mut order: HashMap<String, usize> = HashMap::new();
-    let (mut nodes, mut new) = (0, 0);
-    for (index, node) in after.plan.nodes().filter(|(_, node)| node.kind.name != "activations") {
-        nodes += 1;
-        if known.contains(&node.recipe) {
-            continue;
-        }
-        new += 1;
-        let next = order.len();
-        let place = *order.entry(node.label.clone()).or_insert(next);
-        let entry = changed.entry((place, node.label.clone())).or_insert_with(|| Changed {
-            count: 0,
-            cached: 0,
-            why: differences(&before.plan, &after.plan, index),
+    let (old, new) = (recipes(&before.plan), recipes(&after.plan));
+    let is_other = |node: &Node, than: &HashSet<blake3::Hash>| !than.contains(&node.recipe);
+    let gone = written(&before.plan).filter(|(_, node)| is_other(node, &new)).count();
+    let nodes = written(&after.plan).count();
+    // A row a label, in the order of the plan.
+    let mut rows: Vec<(&str, Changed)> = Vec::new();
+    for (index, node) in written(&after.plan).filter(|(_, node)| is_other(node, &old)) {
+        let at = rows.iter().position(|(label, _)| *label == node.label).unwrap_or_else(|| {
+            let why = differences(&before.plan, &after.plan, index, &old);
+            rows.push((&node.label, Changed { count: 0, cached: 0, why }));
+            rows.len() - 1
         });
-        entry.count += 1;
-        entry.cached += usize::from(after.needed.get(&index) == Some(&Expectation::Cached));
+        rows[at].1.count += 1;
+        rows[at].1.cached += usize::from(after.needed.get(&index) == Some(&Expectation::Cached));
     }
-    let current: HashSet<blake3::Hash> = after.plan.nodes().map(|(_, node)| node.recipe).collect();
-    let gone =
-        before.plan.nodes().filter(|(_, n)| n.kind.name != "activations" && !current.contains(&n.recipe)).count();
+    let changed: usize = rows.iter().map(|(_, row)| row.count).sum();
     if format == TextOrJson::Json {
-        let rows = changed.iter().map(|((_, label), changed)| {
-            json!({ "label": label, "nodes": changed.count, "cached": changed.cached, "why": changed.why })
-        });
+        let rows = rows
+            .iter()
+            .map(|(label, row)| json!({ "label": label, "nodes": row.count, "cached": row.cached, "why": row.why }));
         output::json(&json!({
-            "experiment": now.name, "revision": revision, "nodes": nodes, "new": new, "gone": gone,
+            "experiment": now.name, "revision": revision, "nodes": nodes, "new": changed, "gone": gone,
             "changed": rows.collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if new == 0 && gone == 0 {
+    if changed == 0 && gone == 0 {
         output::print(&format!(
             "{}: nothing to run anew since {revision}: its {} are the same",
             now.name,
@@ -76,16 +74,16 @@ pub fn show(common: &Common, target: &Target, device: &Device, revision: &str, f
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&format!(
-        "{}: {new} of {} are not those of {revision}; {} of {revision} are no longer wanted",
+        "{}: {changed} of {} are not those of {revision}; {} of {revision} are no longer wanted",
         now.name,
         text::plural(nodes, "node"),
         gone
     ));
-    let rows = changed.into_iter().map(|((_, label), changed)| {
-        let cached = if changed.cached == 0 { String::new() } else { format!("{} on record", changed.cached) };
-        vec![label, format!("x{}", changed.count), cached, changed.why.join("; ")]
-    });
-    let rows: Vec<_> = rows.collect();
+    let cells = |(label, row): (&str, Changed)| {
+        let cached = if row.cached == 0 { String::new() } else { format!("{} on record", row.cached) };
+        vec![label.to_string(), format!("x{}", row.count), cached, row.why.join("; ")]
+    };
+    let rows: Vec<_> = rows.into_iter().map(cells).collect();
     if !rows.is_empty() {
         output::print(&format!("\n{}", text::table(&["changed", "", "", "why"], rows, &[1])));
     }
@@ -95,68 +93,49 @@ pub fn show(common: &Common, target: &Target, device: &Device, revision: &str, f
 /// The same experiment as its files were at `revision`.
 fn at(now: &Experiment, target: &Target, revision: &str) -> Result<Experiment, Failure> {
     let files = git::yaml_at(&now.root, revision).map_err(usage)?;
-    let folder = scratch(&now.root)?;
-    let outcome = (|| {
-        for (name, text) in &files {
-            let path = folder.join(name);
-            let written =
-                std::fs::create_dir_all(path.parent().unwrap_or(&folder)).and_then(|()| std::fs::write(&path, text));
-            written.with_context(|| format!("writing {}", path.display()))?;
-        }
-        let own = now.path.strip_prefix(&now.root).unwrap_or(&now.path);
-        if !files.iter().any(|(name, _)| Path::new(name) == own) {
-            return Err(usage(anyhow!("there was no {} at {revision}", own.display())));
-        }
-        spec::load(&folder.join(own), &target.set, Some(&folder))
-            .map_err(|diagnostics| usage(anyhow!("at {revision} the files were not valid:\n{diagnostics}")))
-    })();
-    std::fs::remove_dir_all(&folder).ok();
-    Ok(Experiment { root: now.root.clone(), ..outcome? })
+    let scratch = Scratch::new(&now.root, "diff")?;
+    for (name, text) in &files {
+        let path = scratch.folder.join(name);
+        let folder = path.parent().unwrap_or(&scratch.folder);
+        let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text));
+        written.with_context(|| format!("writing {}", path.display()))?;
+    }
+    let own = now.path.strip_prefix(&now.root).unwrap_or(&now.path);
+    if !files.iter().any(|(name, _)| Path::new(name) == own) {
+        return Err(usage(anyhow!("there was no {} at {revision}", own.display())));
+    }
+    let then = spec::load(&scratch.folder.join(own), &target.set, Some(&scratch.folder))
+        .map_err(|diagnostics| usage(anyhow!("at {revision} the files were not valid:\n{diagnostics}")))?;
+    Ok(Experiment { root: now.root.clone(), ..then })
 }
 
-fn scratch(root: &Path) -> anyhow::Result<std::path::PathBuf> {
-    let folder = root.join(format!(".thawline/work/diff-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    Ok(folder)
+/// The nodes that stages ask for: not those that only save work.
+fn written(plan: &Plan) -> impl Iterator<Item = (NodeIndex, &Node)> {
+    plan.nodes().filter(|(_, node)| stages::kind(node.kind.name).is_some())
 }
 
-/// How a node differs from the one of its label that is most like it.
-fn differences(before: &Plan, after: &Plan, index: NodeIndex) -> Vec<String> {
+fn recipes(plan: &Plan) -> HashSet<blake3::Hash> {
+    plan.nodes().map(|(_, node)| node.recipe).collect()
+}
+
+/// How a node differs from the one of its label that is most like it; `old` are the recipes of `before`.
+fn differences(before: &Plan, after: &Plan, index: NodeIndex, old: &HashSet<blake3::Hash>) -> Vec<String> {
     let node = after.node(index);
     let others = before.nodes().filter(|(_, other)| other.label == node.label && other.kind.name == node.kind.name);
-    let values: HashMap<&str, &str> = node.own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let changes = |other: NodeIndex| {
-        let own = &before.node(other).own;
-        let old: HashMap<&str, &str> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut names: Vec<&str> = old.keys().chain(values.keys()).copied().collect();
-        names.sort_unstable();
-        names.dedup();
-        let differing = names.into_iter().filter(|name| old.get(name) != values.get(name));
-        let word = |value: Option<&&str>| value.map_or("nothing".to_string(), |text| short(text));
-        let words = differing.map(|name| format!("{name}: was {}, is {}", word(old.get(name)), word(values.get(name))));
-        words.collect::<Vec<_>>()
-    };
-    let nearest = others.map(|(other, _)| changes(other)).min_by_key(Vec::len);
-    let Some(mut changes) = nearest else { return vec!["there was none of this name".into()] };
-    let more = changes.len().saturating_sub(SHOWN);
-    changes.truncate(SHOWN);
-    if more > 0 {
-        changes.push(format!("... and {more} more"));
-    }
-    if changes.is_empty() {
-        let known: HashSet<blake3::Hash> = before.nodes().map(|(_, node)| node.recipe).collect();
-        let inputs = after.inputs(index).into_iter().filter(|(_, input)| !known.contains(&after.node(*input).recipe));
-        let mut labels: Vec<&str> = inputs.map(|(_, input)| after.node(input).label.as_str()).collect();
+    let nearest = others.map(|(_, other)| explain::differences(&other.own, &node.own)).min_by_key(Vec::len);
+    let Some(nearest) = nearest else { return vec!["there was none of this name".into()] };
+    if nearest.is_empty() {
+        let inputs = after.inputs(index).into_iter().map(|(_, input)| after.node(input));
+        let mut labels: Vec<&str> =
+            inputs.filter(|input| !old.contains(&input.recipe)).map(|input| input.label.as_str()).collect();
         labels.sort_unstable();
         labels.dedup();
         labels.truncate(SHOWN);
-        changes.push(format!("stands on {}", labels.join(", ")));
+        return vec![format!("stands on {}", labels.join(", "))];
     }
-    changes
-}
-
-/// Digests tell people nothing beyond that they differ.
-fn short(text: &str) -> String {
-    let digest = text.len() >= 32 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'"');
-    if digest { format!("{}...", &text.trim_matches('"')[..8]) } else { text.to_string() }
+    let mut words: Vec<String> = nearest.iter().map(|(name, old, new)| forecast::was_is(name, old, new)).collect();
+    let more = words.len().saturating_sub(SHOWN);
+    words.truncate(SHOWN);
+    words.extend((more > 0).then(|| format!("... and {more} more")));
+    words
 }

@@ -92,16 +92,20 @@ pub fn words(reason: &explain::Reason) -> Vec<String> {
     }
 }
 
-fn change_words(change: &explain::Change, indent: &str) -> Vec<String> {
-    let short = |value: &Option<String>| match value {
+/// `phase.lr: was 0.1, is 0.01`.
+pub fn was_is(name: &str, old: &Option<String>, new: &Option<String>) -> String {
+    let short = |value: &Option<String>| match value.as_deref().map(|text| text.trim_matches('"')) {
         // Digests and keys tell people nothing beyond that they differ.
         Some(text) if text.len() >= 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) => format!("{}...", &text[..8]),
-        Some(text) => text.clone(),
-        None => "nothing".into(),
+        _ => value.clone().unwrap_or_else(|| "nothing".into()),
     };
+    format!("{name}: was {}, is {}", short(old), short(new))
+}
+
+fn change_words(change: &explain::Change, indent: &str) -> Vec<String> {
     let mut lines = match change.because.is_empty() {
         false => vec![format!("{indent}{} is another one", change.name)],
-        true => vec![format!("{indent}{}: was {}, is {}", change.name, short(&change.old), short(&change.new))],
+        true => vec![format!("{indent}{}", was_is(&change.name, &change.old, &change.new))],
     };
     let deeper = format!("{indent}  ");
     lines.extend(change.because.iter().flat_map(|cause| change_words(cause, &deeper)));

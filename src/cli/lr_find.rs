@@ -14,7 +14,7 @@ use crate::{
     engine::{self, Options, Storing},
     plan::Configuration,
     report,
-    spec::{Params, Resolved},
+    spec::{Experiment, Params, Resolved},
     stages::Stage,
     store::Store,
 };
@@ -72,8 +72,9 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     };
     let mut store = Store::open(&experiment.root)?;
     let mut reporter = Reporter::new(common, arguments.format == TextOrJson::Json);
+    let named = Experiment { name: format!("{}:lr-find", experiment.name), ..experiment.clone() };
     let (finish, made) = engine::make(
-        &experiment,
+        &named,
         &options,
         &mut store,
         &mut |plan, sources| {

@@ -26,6 +26,7 @@ mod report;
 mod results;
 mod run;
 mod schema;
+mod scratch;
 mod show;
 mod smoke;
 mod status;

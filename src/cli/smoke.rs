@@ -1,15 +1,10 @@
 //! `thawline run --smoke`: every kind of node on a handful of images, in a store that is thrown away.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, process::ExitCode};
 
-use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::{Common, Outcome, TextOrJson, output, progress::Reporter, text};
+use super::{Common, Outcome, TextOrJson, output, progress::Reporter, scratch::Scratch, text};
 use crate::{
     engine::{self, Options},
     spec::Experiment,
@@ -21,7 +16,7 @@ use crate::{
 pub fn run(common: &Common, experiment: Experiment, options: &Options, format: TextOrJson) -> Outcome {
     let (name, path) = (experiment.name.clone(), experiment.path.clone());
     let experiment = experiment.smoke();
-    let scratch = Scratch::new(&experiment.root)?;
+    let scratch = Scratch::new(&experiment.root, "smoke")?;
     let mut store = Store::open(&scratch.folder)?;
     let silent = format == TextOrJson::Json;
     let mut reporter = Reporter::new(common, silent);
@@ -57,54 +52,4 @@ pub fn run(common: &Common, experiment: Experiment, options: &Options, format: T
         "interrupted" => 130,
         _ => 1,
     }))
-}
-
-/// A folder beside the store, gone when dropped.
-struct Scratch {
-    folder: PathBuf,
-}
-
-impl Scratch {
-    fn new(root: &Path) -> Result<Scratch> {
-        let store = root.join(".thawline");
-        remove_abandoned(&store);
-        let folder = store.join(format!("smoke-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        Ok(Scratch { folder })
-    }
-}
-
-/// Removes what smoke tests left that were killed.
-fn remove_abandoned(store: &Path) {
-    for entry in store.read_dir().into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix("smoke-").and_then(|pid| pid.parse::<u32>().ok());
-        if process.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            let _ = remove(&entry.path());
-        }
-    }
-}
-
-/// Artifacts are read-only, their folders too.
-fn remove(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in folder.read_dir()?.flatten() {
-        if entry.file_type()?.is_dir() {
-            std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o755))?;
-            remove(&entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    std::fs::remove_dir(folder)
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = remove(&self.folder);
-        // Only where there was no store before.
-        if let Some(store) = self.folder.parent() {
-            let _ = std::fs::remove_dir(store);
-        }
-    }
 }

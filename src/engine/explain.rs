@@ -89,7 +89,7 @@ fn why_it_ran(
 type Pairs = [(String, String)];
 
 /// (name, old, new) of what differs.
-fn differences(old: &Pairs, new: &Pairs) -> Vec<(String, Option<String>, Option<String>)> {
+pub fn differences(old: &Pairs, new: &Pairs) -> Vec<(String, Option<String>, Option<String>)> {
     let find = |pairs: &Pairs, name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
     let mut names: Vec<&String> = new.iter().chain(old).map(|(name, _)| name).collect();
     let mut seen = std::collections::HashSet::new();

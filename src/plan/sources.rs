@@ -13,7 +13,10 @@ use crate::{
         self,
         weights::{self, Patience, Wanted, WeightsLocation},
     },
-    stages::{command, dataset},
+    stages::{
+        command::{self, ProgramFile},
+        dataset,
+    },
     store::Store,
 };
 
@@ -29,8 +32,8 @@ pub struct Files {
 pub trait Sources {
     /// The files of a `dataset` stage.
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files>;
-    /// The files of a `command` stage.
-    fn program(&mut self, params: &command::Params) -> Result<Files>;
+    /// The project's root, where programs run, and the files of a `command` stage in it.
+    fn program(&mut self, params: &command::Params) -> Result<(PathBuf, Vec<ProgramFile>)>;
     /// The checkpoint that `weights:` names for a backbone, and where it lies; `seed` is for what is random in it.
     fn weights(&mut self, backbone: &str, wanted: &Wanted, seed: u64) -> Result<(Weights, Option<PathBuf>)>;
 }
@@ -39,6 +42,8 @@ pub trait Sources {
 #[derive(Debug, Default)]
 pub struct Seen {
     datasets: HashMap<String, Files>,
+    /// By what is run, and the patterns of other files.
+    programs: HashMap<(Vec<String>, Vec<String>), Vec<ProgramFile>>,
     /// By backbone and what is wanted: digest and place.
     checkpoints: HashMap<(String, Wanted), (String, PathBuf)>,
 }
@@ -98,26 +103,21 @@ impl<'a> DiskSources<'a> {
     fn read_dataset(&mut self, params: &dataset::Params) -> Result<Files> {
         let paths = dataset::sources(params, &self.root)?;
         let files = dataset::listing(params, &self.root)?;
+        let digests = self.store.file_digests(&files)?;
         let root = paths.get("root").context("a dataset has a root")?;
-        let digest = self.digest(&files, root)?;
-        Ok(Files { paths, digest })
-    }
-
-    fn read_program(&mut self, params: &command::Params) -> Result<Files> {
-        let root = self.root.clone();
-        let digest = self.digest(&command::files(params, &root)?, &root)?;
-        Ok(Files { paths: BTreeMap::from([("root".to_string(), root)]), digest })
-    }
-
-    /// Stands for the names below `root` and the contents of these files.
-    fn digest(&mut self, files: &[PathBuf], root: &Path) -> Result<String> {
-        let digests = self.store.file_digests(files)?;
         let mut hasher = blake3::Hasher::new();
         for (file, digest) in files.iter().zip(digests) {
             let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy();
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest.as_bytes());
         }
-        Ok(hasher.finalize().to_hex().to_string())
+        Ok(Files { paths, digest: hasher.finalize().to_hex().to_string() })
+    }
+
+    fn read_program(&mut self, params: &command::Params) -> Result<Vec<ProgramFile>> {
+        let files = command::files(params, &self.root)?;
+        let digests = self.store.file_digests(&files)?;
+        let named = files.iter().map(|file| file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy());
+        Ok(named.zip(digests).map(|(path, digest)| ProgramFile { path: path.into_owned(), digest }).collect())
     }
 
     fn read_checkpoint(&mut self, backbone: &str, wanted: &Wanted) -> Result<Option<(String, PathBuf)>> {
@@ -144,10 +144,15 @@ impl<'a> DiskSources<'a> {
 }
 
 impl Sources for DiskSources<'_> {
-    fn program(&mut self, params: &command::Params) -> Result<Files> {
+    fn program(&mut self, params: &command::Params) -> Result<(PathBuf, Vec<ProgramFile>)> {
+        let id = (params.run.clone(), params.files.clone());
+        if let Some(files) = self.seen.programs.get(&id) {
+            return Ok((self.root.clone(), files.clone()));
+        }
         let found = self.read_program(params);
-        let paths = BTreeMap::from([("root".to_string(), self.root.clone())]);
-        self.or_missing(found, || Files { paths, digest: "missing".into() })
+        let files = self.or_missing(found, Vec::new)?;
+        self.seen.programs.insert(id, files.clone());
+        Ok((self.root.clone(), files))
     }
 
     fn dataset(&mut self, params: &dataset::Params) -> Result<Files> {

@@ -12,7 +12,10 @@ use crate::{
     artifact::model::Weights,
     backbones::weights::Wanted,
     spec::{self, Params},
-    stages::{command, dataset},
+    stages::{
+        command::{self, ProgramFile},
+        dataset,
+    },
 };
 
 const PIPELINE: &str = r#"
@@ -35,8 +38,8 @@ impl Sources for Named {
         Ok(Files { paths: BTreeMap::new(), digest: params.image_folder.clone().unwrap_or_default() })
     }
 
-    fn program(&mut self, params: &command::Params) -> Result<Files> {
-        Ok(Files { paths: BTreeMap::new(), digest: params.run.join(" ") })
+    fn program(&mut self, _: &command::Params) -> Result<(PathBuf, Vec<ProgramFile>)> {
+        Ok((PathBuf::new(), Vec::new()))
     }
 
     fn weights(&mut self, _: &str, wanted: &Wanted, _: u64) -> Result<(Weights, Option<PathBuf>)> {

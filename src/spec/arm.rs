@@ -11,6 +11,7 @@ use super::{
     Params,
     diagnostic::{Diagnostics, Fault, Problems, Severity, quote},
     files::Files,
+    graph,
     locate::{NodePath, Source, Step},
     pipeline::{Checked, LateValue, Pipeline},
     semantics::{self, BackboneChoice},
@@ -106,7 +107,7 @@ impl Arm {
         let checked = self.pipeline.check(&values);
         let own = checked.iter().enumerate().flat_map(|(i, stage)| stage.faults.iter().map(move |fault| (i, fault)));
         let mut faults: Vec<(usize, Fault)> = own.map(|(i, fault)| (i, fault.clone())).collect();
-        let (between, order) = semantics::check_graph(&checked);
+        let (between, order) = graph::check(&checked);
         faults.extend(between);
         if order.is_some() {
             faults.extend(semantics::check_schedules(&checked));

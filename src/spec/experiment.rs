@@ -18,9 +18,9 @@ use super::{
     locate::{NodePath, Source, Step, join, join_index},
     metric::{Goal, Metric},
     pipeline::{Pipeline, check_literal},
+    precedence::Layers,
     read_sweep::{self, ReadSweep, SweepFile, Swept},
     schema,
-    sweep::Sweep,
 };
 use crate::stages::dataset::Fold;
 
@@ -196,9 +196,9 @@ fn at(path: &str) -> NodePath {
 }
 
 /// A facet and where it is written.
-struct Facet {
-    axis: Axis,
-    key: NodePath,
+pub(super) struct Facet {
+    pub axis: Axis,
+    pub key: NodePath,
 }
 
 impl File {
@@ -435,85 +435,4 @@ fn fixed_and_swept(swept: &Swept, params: &Params, whose: &str) -> Vec<Fault> {
 fn twice(name: &str, key: &NodePath, whose: &str) -> Fault {
     let message = format!("{} is both fixed in {whose}'s `params` and swept", quote(name));
     Fault::key(key, message).help("remove one of them")
-}
-
-/// Everything that gives an arm's parameters their values, in the order of precedence.
-struct Layers<'a> {
-    source: &'a Arc<Source>,
-    /// Of the arm.
-    path: &'a NodePath,
-    files: &'a [ParamFile],
-    experiment: &'a Params,
-    shared: &'a ReadSweep,
-    facets: &'a [Facet],
-    arm: &'a Params,
-    own: &'a ReadSweep,
-    overrides: &'a [Override],
-}
-
-impl Layers<'_> {
-    fn arm(&self, name: String, pipeline: Arc<Pipeline>, problems: &mut Problems, faults: &mut Vec<Fault>) -> Arm {
-        let mut arm = single(name, pipeline, self.overrides);
-        let (pipeline, title) = (arm.pipeline.clone(), quote(&arm.name));
-        let overridden = |key: &str| self.overrides.iter().any(|(name, ..)| name == key);
-        let declares = |key: &str| pipeline.params.contains_key(key);
-        let dropped = |key: &str| format!("arm {title} does not declare {}; it is left out there", quote(key));
-        // A file may serve other experiments too: what an arm does not declare is none of its business.
-        for file in self.files {
-            for (key, value) in file.params.iter().filter(|(key, _)| declares(key) && !overridden(key)) {
-                arm.params.insert(key.clone(), value.clone());
-                arm.origins.insert(key.clone(), (file.source.clone(), join(&[], key)));
-            }
-        }
-        let experiment = self.experiment.iter().map(|(key, value)| (key, value, join(&at("params"), key)));
-        let own = self.arm.iter().map(|(key, value)| (key, value, join(&join(self.path, "params"), key)));
-        for (key, value, place) in experiment.chain(own).filter(|(key, ..)| !overridden(key)) {
-            if declares(key) {
-                arm.params.insert(key.clone(), value.clone());
-                arm.origins.insert(key.clone(), (self.source.clone(), place));
-            } else if self.experiment.contains_key(key) {
-                problems.notice(self.source, Fault::key(&place, dropped(key)));
-            }
-        }
-        // Whether a parameter is left to be searched; says so where the pipeline does not have it.
-        let mut is_open = |key: &str, place: &NodePath| {
-            if !declares(key) {
-                problems.notice(self.source, Fault::key(place, dropped(key)));
-            }
-            declares(key) && !overridden(key) && !self.arm.contains_key(key)
-        };
-        for facet in self.facets.iter().filter(|facet| is_open(&facet.axis.name, &facet.key)) {
-            arm.params.shift_remove(&facet.axis.name);
-            arm.origins.insert(facet.axis.name.clone(), (self.source.clone(), facet.key.clone()));
-            arm.facets.push(facet.axis.clone());
-        }
-        let replaced = |swept: &&Swept| swept.parameter.targets().into_iter().any(|name| self.own.sets(name));
-        let mut open = Vec::new();
-        for swept in self.shared.swept.iter().filter(|swept| !replaced(swept)).chain(&self.own.swept) {
-            let names = swept.parameter.targets().into_iter();
-            let left: Vec<String> = names.filter(|name| is_open(name, &swept.key)).map(str::to_owned).collect();
-            for name in &left {
-                if !swept.parameter.when.is_empty() {
-                    arm.idle.insert(name.clone(), pipeline.params[name].clone());
-                }
-                arm.params.shift_remove(name);
-                arm.origins.insert(name.clone(), (self.source.clone(), swept.place()));
-            }
-            open.extend((!left.is_empty()).then(|| swept.narrowed(&left)));
-        }
-        arm.sweep = ReadSweep::of_arm(self.own, self.shared, open, &arm.params, faults);
-        arm
-    }
-}
-
-/// An arm of a pipeline's own parameters, and `-S`.
-pub(super) fn single(name: String, pipeline: Arc<Pipeline>, overrides: &[Override]) -> Arm {
-    let mut params = pipeline.params.clone();
-    let mut origins = pipeline.origins.clone();
-    for (key, value, source) in overrides.iter().filter(|(key, ..)| pipeline.params.contains_key(key)) {
-        params.insert(key.clone(), value.clone());
-        origins.insert(key.clone(), (source.clone(), Vec::new()));
-    }
-    let (idle, sweep, facets, metric_stage) = (Params::new(), Sweep::default(), Vec::new(), String::new());
-    Arm { name, pipeline, params, idle, sweep, facets, metric_stage, smoke: false, origins }
 }

@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::{
     arm::{Arm, Axis},
     diagnostic::{Diagnostic, Diagnostics, Fault, Problems, Severity, alternatives, describe, display, nearest, quote},
-    experiment::{self, Experiment, File, OneOrMany, Override, ReportSpec},
+    experiment::{Experiment, File, OneOrMany, Override, ReportSpec},
     files::Files,
     layers::{Layer, ParamFile},
     locate::{NodePath, Source, Step, join},
     metric::Metric,
     pipeline::Pipeline,
-    yaml,
+    precedence, yaml,
 };
 use crate::stages::Stage;
 
@@ -99,7 +99,7 @@ impl Loader {
             (false, true) => {
                 let layers = self.layers(source.clone(), tree)?;
                 let pipeline = Arc::new(Pipeline::new(name.clone(), layers, &mut self.problems));
-                let arm = experiment::single(name.clone(), pipeline.clone(), &overrides);
+                let arm = precedence::single(name.clone(), pipeline.clone(), &overrides);
                 (vec![arm], of_pipeline(&pipeline))
             }
             (both, _) => {

@@ -2,7 +2,7 @@
 //! checks every configuration that it spans, and gives either an [`Experiment`] whose arms resolve to typed stages, or
 //! everything that is wrong with it, located, at once. Knows nothing of nodes, caches or results.
 //!
-//! The way of a file: `yaml` (text to a tree), `interpolate` (`${x}`), `schema` and `semantics` (what may stand there),
+//! The way of a file: `yaml` (text to a tree), `interpolate` (`${x}`), `schema`, `semantics` and `graph` (what may stand there),
 //! `layers` (pipelines that extend others, parameter files), `pipeline` and `experiment` (the two kinds of file), `arm` (one
 //! recipe, resolved per configuration), `resolved` (that, written down), `files` (what is on the disk), `json_schema` (what
 //! editors are told), `locate` and `diagnostic` (what is wrong, and where).
@@ -12,6 +12,7 @@ mod diagnostic;
 mod domain;
 mod experiment;
 mod files;
+mod graph;
 mod interpolate;
 pub mod json_schema;
 mod layers;
@@ -19,6 +20,7 @@ mod load;
 mod locate;
 mod metric;
 mod pipeline;
+mod precedence;
 mod read_sweep;
 mod resolved;
 mod schema;

@@ -61,16 +61,26 @@ pub enum Task {
     Predict(Split),
 }
 
+/// A file of the project that a program depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramFile {
+    /// Relative to the project's root.
+    pub path: String,
+    /// BLAKE3 of its bytes, in hex, when the run was planned: the program runs with these or not at all.
+    pub digest: String,
+}
+
 /// One node. Sources: `root`, the project's root.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     pub task: Task,
     pub run: Vec<String>,
+    pub files: Vec<ProgramFile>,
     pub params: serde_json::Map<String, serde_json::Value>,
     pub resources: Resources,
 }
 
-/// The files of the project that a program depends on, relative to `root`, in order: arguments that are files, and `files`.
+/// The files of the project at `root` that a program depends on, in order: arguments that are files, and `files`.
 ///
 /// # Errors
 /// When a pattern is malformed, or one of `files` matches nothing.

@@ -47,7 +47,7 @@ pub struct Params {
     pub training: Training,
 }
 
-fn optimizer() -> Optimizer {
+pub(super) fn optimizer() -> Optimizer {
     Optimizer::Sgd { lr: None, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
 }
 

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Resources, fine_tune,
+    fine_tune,
     freeze_schedule::{self, BatchNorm, LrScope, OptimizerState, PhaseParams, TrainSet},
-    optimizer::{ClassWeights, LrSchedule, Optimizer},
+    optimizer::{LrSchedule, Optimizer},
     train_head,
 };
 use crate::{
@@ -49,26 +49,8 @@ pub struct Params {
     #[serde(default)]
     pub hidden: Vec<usize>,
     /// Without its learning rate.
-    #[serde(default = "optimizer")]
+    #[serde(default = "fine_tune::optimizer")]
     pub optimizer: Optimizer,
-    /// Images a step.
-    #[serde(default = "batch_size")]
-    #[schemars(range(min = 1, max = 65536))]
-    pub batch_size: usize,
-    /// Probability that a feature is zeroed before the head in training.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 0.99))]
-    pub dropout: f64,
-    /// Part of each label that is spread over all classes.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 0.99))]
-    pub label_smoothing: f64,
-    #[serde(default)]
-    pub class_weights: ClassWeights,
-    /// Largest L2 norm of the whole gradient (`torch.nn.utils.clip_grad_norm_`).
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub clip_norm: Option<f64>,
     /// The first learning rate.
     #[serde(default = "min")]
     #[schemars(range(min = 1e-12))]
@@ -84,16 +66,8 @@ pub struct Params {
     /// Which of the two suggestions is `suggestion`.
     #[serde(default)]
     pub suggestion: Suggestion,
-    #[serde(default)]
-    pub resources: Resources,
-}
-
-fn optimizer() -> Optimizer {
-    Optimizer::Sgd { lr: None, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
-}
-
-fn batch_size() -> usize {
-    32
+    #[serde(flatten)]
+    pub training: fine_tune::Training,
 }
 
 fn min() -> f64 {
@@ -119,15 +93,6 @@ pub enum Suggestion {
     Minimum,
 }
 
-impl Suggestion {
-    pub fn name(self) -> &'static str {
-        match self {
-            Suggestion::Steepest => "steepest",
-            Suggestion::Minimum => "minimum",
-        }
-    }
-}
-
 impl Params {
     /// What trains, as a schedule of one phase; for fine-tuning.
     pub fn schedule(&self) -> Option<freeze_schedule::Params> {
@@ -149,30 +114,19 @@ impl Params {
 
     /// How a head on features trains.
     pub fn head(&self) -> train_head::Training {
+        let of = self.training.clone();
         train_head::Training {
             epochs: 1,
-            batch_size: self.batch_size,
+            batch_size: of.batch_size,
             optimizer: self.optimizer,
             lr_schedule: LrSchedule::default(),
             hidden: self.hidden.clone(),
-            dropout: self.dropout,
-            label_smoothing: self.label_smoothing,
-            class_weights: self.class_weights,
-            clip_norm: self.clip_norm,
+            dropout: of.dropout,
+            label_smoothing: of.label_smoothing,
+            class_weights: of.class_weights,
+            clip_norm: of.clip_norm,
             early_stopping: None,
-            resources: self.resources,
-        }
-    }
-
-    /// How a network is fine-tuned.
-    pub fn network(&self) -> fine_tune::Training {
-        fine_tune::Training {
-            batch_size: self.batch_size,
-            dropout: self.dropout,
-            label_smoothing: self.label_smoothing,
-            class_weights: self.class_weights,
-            clip_norm: self.clip_norm,
-            resources: self.resources,
+            resources: of.resources,
         }
     }
 }

@@ -122,6 +122,16 @@ fn a_failure_in_passing_is_tried_again() {
     assert_eq!((nodes.done, nodes.failed), (2 + 5, 0));
 }
 
+/// A key names what ran: an edit under way would be kept under the name of the old text.
+#[test]
+fn a_program_that_changed_since_it_was_planned_is_not_run() {
+    let project = project();
+    let change = "open(__file__, 'a').write('# changed\\n')\n    means = []";
+    project.edit("programs/nearest_mean.py", "means = []", change);
+    let said = failure(&project);
+    assert!(said.contains("programs/nearest_mean.py is not what it was when the run was planned"), "{said}");
+}
+
 #[test]
 fn a_program_that_hangs_is_killed_with_all_that_it_started() {
     let project = project();

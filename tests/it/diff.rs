@@ -48,12 +48,12 @@ fn only_what_the_change_reaches_is_named() {
 fn a_revision_that_cannot_be_compared_says_so() {
     let project = committed();
     let said = |revision: &str| {
-        let output = project.thawline(&["plan", EXPERIMENT, "--diff", revision]);
+        let output = project.thawline(&["plan", EXPERIMENT, &format!("--diff={revision}")]);
         assert_eq!(output.status.code(), Some(2));
         stderr(&output)
     };
     assert!(said("nowhere").contains("git knows no revision `nowhere`"));
-    assert!(said("--output=x").contains("no git revision") || said("--output=x").contains("unexpected"));
+    assert!(said("--output=x").contains("`--output=x` is no git revision"));
     project.write("experiments/other.yaml", std::fs::read(project.path(EXPERIMENT)).unwrap());
     let output = project.thawline(&["plan", "experiments/other.yaml", "--diff", "HEAD"]);
     assert!(stderr(&output).contains("there was no experiments/other.yaml at HEAD"), "{}", stderr(&output));

@@ -28,13 +28,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let limits = task.limits;
+    let root = task.source("root")?.to_path_buf();
+    for file in &work.files {
+        let now = std::fs::read(root.join(&file.path)).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+        ensure!(
+            now.is_ok_and(|digest| digest == file.digest),
+            "{} is not what it was when the run was planned: run again",
+            file.path
+        );
+    }
     let dataset = Dataset::read(task.input("dataset")?)?;
     let manifest = manifest(work, &dataset, task)?;
     let path = task.checkpoint.join("manifest.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&manifest)?)?;
     let mut attempt = 0;
     let epochs = loop {
-        match Program::start(work, task.source("root")?, &path)?.watch(limits, task) {
+        match Program::start(work, &root, &path)?.watch(limits, task) {
             Ok(epochs) => break epochs,
             Err(error) if error.is::<Stopped>() || attempt >= limits.retries => return Err(error),
             Err(error) => {

@@ -7,7 +7,7 @@ use thawline::{
     rng::Draws,
     stages::{
         fine_tune,
-        lr_find::{Suggestion, Trains, Work},
+        lr_find::{Field, Suggestion, Trains, Work},
         optimizer::Metrics,
         train_head,
     },
@@ -77,9 +77,9 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
         Suggestion::Steepest => steepest,
         Suggestion::Minimum => minimum,
     };
-    let figures = [("suggestion", suggestion), ("steepest", steepest), ("minimum", minimum)];
-    outcome.metrics = figures.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-    LearningRate { suggestion, steepest, minimum, curve: points }.write(&task.out)?;
+    let found = LearningRate { suggestion, steepest, minimum, curve: points };
+    outcome.metrics = Field::ALL.map(|field| (field.name().to_string(), field.of(&found))).into();
+    found.write(&task.out)?;
     Ok(outcome)
 }
 
