@@ -42,6 +42,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("stop", &["thawline stop", "thawline stop photos"]),
     ("cancel", &["thawline cancel photos"]),
     ("retry", &["thawline retry experiments/photos.yaml --failed"]),
+    (
+        "gc",
+        &[
+            "thawline gc --older-than 30d --dry-run",
+            "thawline gc --max-size 20GB",
+            "thawline gc --keep photos --keep other-photos",
+        ],
+    ),
     ("logs", &["thawline logs fine_tuning-149f2c-s0", "thawline logs -f fine_tuning-149f2c-s0"]),
     ("show", &["thawline show fine_tuning-149f2c-s0"]),
     ("explain", &["thawline explain experiments/photos.yaml", "thawline explain experiments/photos.yaml probe"]),

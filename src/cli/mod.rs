@@ -13,6 +13,7 @@ mod examples;
 mod explain;
 mod export;
 mod forecast;
+mod gc;
 mod import;
 mod init;
 mod logs;
@@ -105,6 +106,8 @@ enum Verb {
     Preview(preview::Arguments),
     /// Find a learning rate to train with: run the pipeline's `lr_find` stages alone.
     LrFind(lr_find::Arguments),
+    /// Throw away artifacts that can be made again.
+    Gc(gc::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
     /// Print the JSON Schema of a kind of YAML file, for editors.
@@ -199,6 +202,7 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => export::run(&common, &arguments),
         Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::LrFind(arguments) => lr_find::run(&common, &arguments),
+        Verb::Gc(arguments) => gc::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => manual::completions(examples::add_to(Cli::command()), &arguments),

@@ -41,7 +41,7 @@ impl LimitsFile {
             read.map_err(|message| faults.push(Fault::value(&join(path, name), message))).ok()
         };
         Limits {
-            timeout: value("timeout", &self.timeout, |text| duration(text)),
+            timeout: value("timeout", &self.timeout, duration),
             retries: self.retries,
             max_memory: value("max_memory", &self.max_memory, |text| size(text).map(|bytes| bytes as f64))
                 .map(|bytes| bytes as u64),

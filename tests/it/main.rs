@@ -12,6 +12,7 @@ mod diff;
 mod export;
 mod folds;
 mod gallery;
+mod gc;
 mod golden;
 mod init;
 mod interrupt;
