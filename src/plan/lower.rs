@@ -23,7 +23,7 @@ use crate::{
         Split,
         model::{BackboneSpec, Normalization, Pooling},
     },
-    backbones,
+    backbones::{self, TORCHSCRIPT},
     images::transforms::Transform,
     protocol::Limits,
     spec::{BackboneChoice, LateValue, Resolved},
@@ -430,7 +430,8 @@ impl Lowering<'_> {
             let end = backbone.block_index(&spec.cut).context("the cut is a block")? + 1;
             let line = trained.first().copied().unwrap_or(end);
             let mut aids = Vec::new();
-            if line > 0 {
+            // An unknown network's bits may depend on an image's place among the 32: what is stored could differ from what is not.
+            if line > 0 && spec.backbone != TORCHSCRIPT.name {
                 let from = if changed.range(..line).next().is_some() { model } else { None };
                 let training = self.training_views(&params.images, first_epoch, epochs)?;
                 let read = training.into_iter().map(|(view, node)| {

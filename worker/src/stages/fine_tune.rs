@@ -21,7 +21,7 @@ use thawline::{
 };
 
 use self::checkpoint::{Checkpoint, Snapshot};
-use super::{epochs, train_head::parameters_up_to};
+use super::epochs;
 use crate::{
     nn::{
         Head, Images, Network, Score, Targets, Trainer,
@@ -39,7 +39,7 @@ use crate::{
 /// [`Stopped`]: crate::task::Stopped
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let data = Data::open(work, task)?;
-    let start = Start::open(work, task, &data.classes)?;
+    let start = Start::open(work, task, &data)?;
     let digest = digest(work, task)?;
     let mut done = match Checkpoint::read(&task.checkpoint, &digest) {
         Ok(found) => found,
@@ -50,7 +50,6 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     };
     let changed = work.phase.changed_blocks(start.network.backbone(), &work.backbone.cut)?;
     let (network, mut head, mut kept) = (start.network, start.head, start.kept);
-    let start_notes = if task.inputs.contains_key("model") { Vec::new() } else { network.notes().to_vec() };
     if let Some(done) = &done {
         task.link.log(&format!("going on after epoch {}", done.curve.len()));
         network.overwrite(&changed, &done.last.weights)?;
@@ -85,11 +84,11 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let epochs = so_far.curve.len() as u32;
     let head = trainer.head().spec.clone();
     let mut outcome = Outcome {
-        notes: start_notes,
+        notes: start.notes,
         epochs,
         images_seen: u64::from(epochs) * data.train.len() as u64,
         trained_parameters: trainer.trained_parameters(),
-        total_parameters: head.parameters() + parameters_up_to(&work.backbone)?,
+        total_parameters: head.parameters() + trainer.network().parameters(trainer.network().cut(&work.backbone)?),
         ..Outcome::default()
     };
     let (emitted, chosen) = match (so_far.best, &work.phase.early_stopping) {
@@ -144,6 +143,11 @@ impl Data {
         };
         Ok(Data { classes: dataset.classes, train, views, val })
     }
+
+    /// Height and width of every image.
+    fn size(&self) -> (usize, usize) {
+        self.views.values().next().map_or((0, 0), |(images, _)| images.size())
+    }
 }
 
 /// What a phase starts from.
@@ -154,23 +158,30 @@ pub(super) struct Start {
     changed: Vec<usize>,
     /// Optimiser state of the phase before, if it is kept.
     pub kept: BTreeMap<String, Tensor>,
+    /// What a person should know of the weights, and of training them.
+    notes: Vec<String>,
 }
 
 impl Start {
-    pub fn open(work: &Work, task: &Task<'_>, classes: &[String]) -> Result<Start> {
+    pub fn open(work: &Work, task: &Task<'_>, data: &Data) -> Result<Start> {
         let network = Network::open(&work.backbone, task.sources.get("weights").map(PathBuf::as_path))?;
+        let (height, width) = data.size();
         let backbone = network.backbone();
+        let mut notes = Vec::new();
+        if !work.phase.changed_blocks(backbone, &work.backbone.cut)?.is_empty() {
+            notes = network.check_trainable(height, width)?;
+        }
+        let classes = &data.classes;
         let Some(dir) = task.inputs.get("model") else {
-            let cut = backbone.blocks.iter().find(|b| b.name == work.backbone.cut);
-            let cut = cut.with_context(|| format!("{} has no block `{}`", backbone.name, work.backbone.cut))?;
-            let inputs = work.backbone.pooling.width(cut.channels);
+            let inputs = network.features(&work.backbone, height, width)?;
             let spec = HeadSpec { inputs, hidden: work.hidden.clone(), classes: classes.len() };
             let head = Head::random(&spec, task.seed)?;
-            return Ok(Start { network, head, changed: Vec::new(), kept: BTreeMap::new() });
+            notes.extend_from_slice(network.notes());
+            return Ok(Start { network, head, changed: Vec::new(), kept: BTreeMap::new(), notes });
         };
         let model = Model::read(dir)?;
         ensure!(
-            model.classes == classes,
+            model.classes == *classes,
             "the model to start from knows the classes {:?}, these images have {classes:?}",
             model.classes
         );
@@ -189,7 +200,7 @@ impl Start {
         // Only a phase of this schedule hands its state on; a model that someone starts from does not.
         let keeps = work.first_epoch > 0 && work.phase.keep_optimizer_state && state.exists();
         let kept = if keeps { load_state(&read_tensors(&state)?)? } else { BTreeMap::new() };
-        Ok(Start { network, head, changed, kept })
+        Ok(Start { network, head, changed, kept, notes })
     }
 }
 

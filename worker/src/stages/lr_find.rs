@@ -181,13 +181,13 @@ impl Learner {
 
     fn network(work: &fine_tune::Work, task: &Task<'_>) -> Result<(Learner, Outcome)> {
         let mut data = Data::open(work, task)?;
+        let Start { network, head, kept, .. } = Start::open(work, task, &data)?;
         let (images, targets) = data.views.remove(&0).context("a view of the training images")?;
-        let Start { network, head, kept, .. } = Start::open(work, task, &data.classes)?;
         let in_head = head.spec.parameters();
         let trainer = Trainer::new(network, head, &work.backbone, &work.phase, &work.training, &kept)?;
         let outcome = Outcome {
             trained_parameters: trainer.trained_parameters(),
-            total_parameters: in_head + parameters_up_to(&work.backbone)?,
+            total_parameters: in_head + trainer.network().parameters(trainer.network().cut(&work.backbone)?),
             ..Outcome::default()
         };
         Ok((Learner::Network { trainer: Box::new(trainer), images, targets }, outcome))
