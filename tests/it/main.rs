@@ -2,8 +2,10 @@
 
 mod balance;
 mod book;
+mod budget;
 mod cache;
 mod command;
+mod control;
 mod corruption;
 mod determinism;
 mod device;
