@@ -8,6 +8,7 @@
 //! editors are told), `locate` and `diagnostic` (what is wrong, and where).
 
 mod arm;
+mod balance;
 mod diagnostic;
 mod domain;
 mod experiment;

@@ -1,5 +1,6 @@
 //! The real programs on small real projects: one file a behaviour.
 
+mod balance;
 mod book;
 mod budget;
 mod cache;

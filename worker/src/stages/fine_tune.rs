@@ -86,7 +86,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let mut outcome = Outcome {
         notes: start.notes,
         epochs,
-        images_seen: u64::from(epochs) * data.train.len() as u64,
+        images_seen: u64::from(epochs) * data.rows() as u64,
         trained_parameters: trainer.trained_parameters(),
         total_parameters: head.parameters() + trainer.network().parameters(trainer.network().cut(&work.backbone)?),
         ..Outcome::default()
@@ -108,7 +108,6 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 /// The images and labels of a phase.
 pub(super) struct Data {
     pub classes: Vec<String>,
-    train: Targets,
     /// By view, with what its images show; only those that some epoch of the phase reads.
     pub views: BTreeMap<u32, (Images, Targets)>,
     /// `None` without validation images, and for who does not read them.
@@ -123,25 +122,38 @@ impl Data {
         ensure!(!labels.is_empty(), "there are no training images");
         let weights = class_weights(work.training.class_weights, &labels, classes);
         let train = Targets::new(labels, weights, work.training.label_smoothing)?;
-        let open = |of: &str, images: usize| {
+        let open = |of: &str| {
             let views = Views::open(task.input(&format!("views.{of}"))?)?;
-            ensure!(views.images == images, "`views.{of}` has {} images, the dataset {images}", views.images);
             let stored = task.inputs.get(&format!("activations.{of}")).map(|dir| Activations::open(dir)).transpose()?;
             Images::new(views, stored)
         };
         let mut views = BTreeMap::new();
         for epoch in 0..work.phase.epochs.min(work.views) {
             let view = (work.first_epoch + epoch) % work.views;
-            let soft = SoftTargets::read(task.input(&format!("views.train.{view}"))?, train.len())?;
-            views.insert(view, (open(&format!("train.{view}"), train.len())?, train.of_view(soft)?));
+            let images = open(&format!("train.{view}"))?;
+            let soft = SoftTargets::read(task.input(&format!("views.train.{view}"))?, images.count())?;
+            let targets = train.of_view(soft, images.count()).with_context(|| format!("`views.train.{view}`"))?;
+            views.insert(view, (images, targets));
         }
         let val = Targets::plain(dataset.labels(Split::Val), classes)?;
         let val = if val.is_empty() || !task.inputs.contains_key("views.val") {
             None
         } else {
-            Some((open("val", val.len())?, val))
+            let images = open("val")?;
+            ensure!(
+                images.count() == val.len(),
+                "`views.val` has {} images, the dataset {}",
+                images.count(),
+                val.len()
+            );
+            Some((images, val))
         };
-        Ok(Data { classes: dataset.classes, train, views, val })
+        Ok(Data { classes: dataset.classes, views, val })
+    }
+
+    /// Images an epoch, the same in every view.
+    fn rows(&self) -> usize {
+        self.views.values().next().map_or(0, |(_, targets)| targets.len())
     }
 
     /// Height and width of every image.
@@ -226,7 +238,7 @@ fn train_epoch(work: &Work, task: &mut Task<'_>, data: &Data, trainer: &mut Trai
     let overall = work.first_epoch + epoch;
     let view = overall % work.views;
     let (images, targets) = data.views.get(&view).with_context(|| format!("view {view} was not opened"))?;
-    let order = Draws::new(task.seed, "", u64::from(overall), "batch_order").permutation(data.train.len());
+    let order = Draws::new(task.seed, "", u64::from(overall), "batch_order").permutation(targets.len());
     let mut dropout = Draws::new(task.seed, "", u64::from(overall), "dropout");
     let batches = trainer.batches(&order);
     let steps = batches.len() as u64;

@@ -15,7 +15,7 @@ use thawline::{
 
 use super::{
     fine_tune::{Data, Start},
-    train_head::{parameters_up_to, read, targets_of},
+    train_head::{parameters_up_to, read_view},
 };
 use crate::{
     nn::{Head, HeadPack, Images, Score, Targets, Trainer, class_weights, gather},
@@ -164,8 +164,7 @@ impl Learner {
         ensure!(!labels.is_empty(), "there are no training images");
         let weights = class_weights(training.class_weights, &labels, classes);
         let labels = Targets::new(labels, weights, training.label_smoothing)?;
-        let features = read(task, "features.train.0", labels.len())?;
-        let targets = targets_of(task, "features.train.0", &labels)?;
+        let (features, targets) = read_view(task, "features.train.0", &labels)?;
         let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
         let head = Head::random(&spec, task.seed)?;
         // The factor of each step is its learning rate.
