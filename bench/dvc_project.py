@@ -21,6 +21,13 @@ def pipeline(folder: Path, stages: int) -> Path:
     return folder
 
 
+def finish(folder: Path, stages: int) -> None:
+    """Puts what the stages would have written on record, in one process: as if `dvc repro` had run."""
+    for number in range(stages):
+        (folder / f"out{number}").write_text(f"{number}\n", encoding="utf-8")
+    dvc(folder, "commit", "--force", "--quiet")
+
+
 def repro(folder: Path) -> dict:
     start = time.perf_counter()
     dvc(folder, "repro", "--quiet")

@@ -8,7 +8,7 @@ RUN = ("run", "experiments/noop_1000.yaml", "--quiet")
 
 def prepare(place: Place) -> None:
     thawline(place.project(), *RUN)
-    dvc_project.repro(dvc_project.pipeline(place.own / "dvc", stages=1000))
+    dvc_project.finish(dvc_project.pipeline(place.own / "dvc", stages=1000), stages=1000)
 
 
 def ours(place: Place) -> dict:
