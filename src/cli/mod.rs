@@ -3,8 +3,10 @@
 //! Exit codes: 0 all done or up to date; 1 a trial or stage failed; 2 wrong use or configuration; 130 interrupted.
 
 mod ask;
+mod budget;
 mod compare;
 mod dag;
+mod detach;
 mod device;
 mod diff;
 mod examples;
@@ -13,9 +15,11 @@ mod export;
 mod forecast;
 mod import;
 mod init;
+mod logs;
 mod lr_find;
 mod manual;
 mod models;
+mod notify;
 mod output;
 mod plan;
 mod predict;
@@ -30,6 +34,7 @@ mod scratch;
 mod show;
 mod smoke;
 mod status;
+mod stop;
 mod text;
 mod trained;
 mod validate;
@@ -72,6 +77,14 @@ enum Verb {
     Dag(dag::Arguments),
     /// Show how far runs are.
     Status(status::Arguments),
+    /// Stop what runs: epochs under way are finished and saved.
+    Stop(stop::Arguments),
+    /// Stop what runs at once: epochs under way are lost.
+    Cancel(stop::Arguments),
+    /// Run what failed again, and nothing else that is left.
+    Retry(run::Retry),
+    /// Print what the nodes of a trial said.
+    Logs(logs::Arguments),
     /// Show a trial or a node: parameters, metrics, cost, curve, log.
     Show(show::Arguments),
     /// Say why nodes are cached or have to run.
@@ -172,6 +185,10 @@ pub fn main() -> ExitCode {
         Verb::Validate(arguments) => validate::run(&common, &arguments),
         Verb::Dag(arguments) => dag::run(&common, &arguments),
         Verb::Status(arguments) => status::run(&common, &arguments),
+        Verb::Stop(arguments) => stop::run(&common, &arguments, stop::Way::AfterTheEpoch),
+        Verb::Cancel(arguments) => stop::run(&common, &arguments, stop::Way::AtOnce),
+        Verb::Retry(arguments) => run::retry(&common, arguments),
+        Verb::Logs(arguments) => logs::run(&common, &arguments),
         Verb::Show(arguments) => show::run(&common, &arguments),
         Verb::Explain(arguments) => explain::run(&common, &arguments),
         Verb::Report(arguments) => report::run(&common, &arguments),

@@ -16,6 +16,7 @@ mod graph;
 mod interpolate;
 pub mod json_schema;
 mod layers;
+pub mod limits;
 mod load;
 mod locate;
 mod metric;

@@ -1,8 +1,10 @@
 //! The real programs on small real projects: one file a behaviour.
 
 mod book;
+mod budget;
 mod cache;
 mod command;
+mod control;
 mod corruption;
 mod determinism;
 mod device;
