@@ -10,7 +10,7 @@ unexport LIBTORCH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint fetch schemas reference docs fuzz clean toolchain
+.PHONY: help demo test build bench lint fetch schemas reference docs fuzz clean toolchain
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +28,9 @@ test: build fetch ## run every test
 build: toolchain ## build thawline into target/debug
 	$(PYTHON) scripts/fetch.py libtorch
 	cargo build --locked
+
+bench: build ## measure thawline beside PyTorch and DVC: make bench [ONLY=name] [PAIRS=5]
+	$(PYTHON) bench/run.py $(ONLY) --pairs $(or $(PAIRS),5)
 
 lint: ## check formatting, clippy with warnings denied, licences and known vulnerabilities
 	@scripts/check_toolchain.sh lint
