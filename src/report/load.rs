@@ -57,6 +57,13 @@ pub fn load(store: &Store, run: &RunRecord, seal: Seal) -> Result<Study> {
     let evidence = gather(store, &trials, sealed.is_some())?;
     let rows: Vec<Row> = trials.iter().map(row).collect();
     let mut context = context(store, run, root, &trials)?;
+    let left = rows.iter().filter(|row| row.status == Status::Pending).count();
+    if run.status == "stopped" && left > 0 {
+        context.notices.push(format!(
+            "The run stopped in time, before {left} of {} trials: configurations were chosen from what there was, by as many seeds as every arm had.",
+            rows.len()
+        ));
+    }
     context.looks = looks;
     context.sealed = sealed;
     context.provenance.test_splits = digests;
@@ -101,9 +108,9 @@ pub fn metric(run: &RunRecord) -> String {
     of_stage.unwrap_or(written).to_owned()
 }
 
-/// Interrupted runs go on another time.
+/// Interrupted runs go on another time. One that stopped in time has selected from what there was, and tested that.
 fn is_over(run: &RunRecord) -> bool {
-    ["done", "failed"].contains(&run.status.as_str())
+    ["done", "failed", "stopped"].contains(&run.status.as_str())
 }
 
 fn is_test(metric: &str) -> bool {

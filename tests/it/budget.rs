@@ -42,6 +42,8 @@ fn enough_trials_are_compared_by_the_repeats_that_all_arms_have() {
     assert_eq!(tested.len(), 2, "{tested:?}");
     assert!(tested.iter().all(|trial| trial.ends_with("-s0")), "{tested:?}");
     assert_eq!(count(&project, "pending"), 2);
+    let report = std::fs::read_to_string(project.path("reports/tiny/report.md")).unwrap();
+    assert!(report.contains("stopped in time, before 2 of 6 trials") && !report.contains("sealed"), "{report}");
 
     assert_eq!(project.run().failed, 0);
     project.assert_as_undisturbed();
