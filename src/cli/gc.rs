@@ -170,7 +170,7 @@ impl Protected {
     /// Whether it may go though it is reached: neither small nor a selected model.
     fn is_spare(&self, artifact: &Artifact) -> bool {
         let is_model = ["fine_tune", "train_head", "probe", "command"].contains(&artifact.kind.as_str());
-        !KEPT.contains(&artifact.kind.as_str())
-            && !(is_model && artifact.keys.iter().any(|key| self.selected.contains(key)))
+        let is_selected = is_model && artifact.keys.iter().any(|key| self.selected.contains(key));
+        !is_selected && !KEPT.contains(&artifact.kind.as_str())
     }
 }
