@@ -1,6 +1,6 @@
 //! Bayesian optimisation: a Gaussian process of the results says at each point what to expect and how sure that is, and the
 //! next suggestion is where the expected improvement is largest (Jones et al. 1998, by its logarithm: Ament et al., "Unexpected
-//! improvements to expected improvement", NeurIPS 2023). Priors of the process as in Optuna's `GPSampler`.
+//! improvements to expected improvement", NeurIPS 2023). Priors of the process nearly as in Optuna's `GPSampler`.
 //!
 //! - Numbers have their distance on the unit interval; values without an order are equal or not; a parameter that is not
 //!   active differs from one that is.
@@ -16,7 +16,7 @@ use self::{improvement::Improvement, model::Model};
 use super::{Method, Outcome, Point, Space, State, descent, random::Random, sobol};
 use crate::rng::Draws;
 
-/// Results that it waits for before it learns.
+/// Results that it waits for before it learns; until then Sobol points, which cover the space evenly.
 const STARTUP: usize = 10;
 /// The process is of the best and the latest half of so many results at most: its cost grows with their cube.
 const MOST: usize = 256;
@@ -40,7 +40,10 @@ impl Method for Gp {
 
     fn suggest(&mut self, state: &State, attempt: usize) -> Option<Vec<f64>> {
         let (points, losses) = results(state.history);
-        // What it suggests is always new, unless rounding makes it something that is there.
+        if points.len() < STARTUP && attempt == 0 {
+            let seed = state.draws_of_all("gp").bits32();
+            return Some(sobol::point(state.history.len(), state.space.parameters().len(), seed));
+        }
         if points.len() < STARTUP || attempt > 0 {
             return Random.suggest(state, attempt);
         }

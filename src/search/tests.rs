@@ -133,7 +133,7 @@ fn score(values: &Params) -> Option<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// However many workers there are and in whichever order they finish, the suggestions are the same.
     #[test]
