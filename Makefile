@@ -10,7 +10,7 @@ unexport LIBTORCH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint fetch schemas reference docs clean toolchain
+.PHONY: help demo test build lint fetch schemas reference docs fuzz clean toolchain
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,6 +48,12 @@ reference: build ## write docs/reference anew
 
 docs: ## build the book of docs/ into target/book
 	scripts/book.sh
+
+# Wants `rustup toolchain install nightly` and `cargo install cargo-fuzz`; no libtorch. SECONDS_EACH says how long.
+fuzz: ## fuzz the reader of checkpoints for five minutes
+	mkdir -p fuzz/corpus/checkpoint
+	cp tests/reference/checkpoints/* fuzz/corpus/checkpoint/
+	cargo +nightly fuzz run checkpoint -- -max_total_time=$(or $(SECONDS_EACH),300) -rss_limit_mb=512 -timeout=10 -max_len=16384
 
 clean: ## delete what was built; what was fetched and what ran stays
 	cargo clean

@@ -38,8 +38,22 @@ pub struct Manifest {
 pub struct Limits {
     /// Seconds after which it is killed.
     pub timeout: Option<f64>,
-    /// How many times it is started again when it fails.
-    pub retries: u32,
+    /// How many times it is started again: a program when it fails, other nodes when their worker dies.
+    pub retries: Option<u32>,
+    /// Bytes of memory that its worker may fill; mapped files do not count.
+    pub max_memory: Option<u64>,
+}
+
+impl Limits {
+    /// These, and where they say nothing, `others`.
+    #[must_use]
+    pub fn or(self, others: Limits) -> Limits {
+        Limits {
+            timeout: self.timeout.or(others.timeout),
+            retries: self.retries.or(others.retries),
+            max_memory: self.max_memory.or(others.max_memory),
+        }
+    }
 }
 
 /// One input artifact.

@@ -1,5 +1,5 @@
-//! Lets the built worker find libtorch by itself, wherever it is started from, and compiles the C++ shim over libtorch's
-//! fused optimiser kernels.
+//! Lets the built worker find libtorch by itself, wherever it is started from, and compiles the C++ shims over what tch
+//! leaves out of libtorch.
 
 use std::{env, path::PathBuf};
 
@@ -14,8 +14,8 @@ fn main() {
     println!("cargo:rerun-if-changed={}", libtorch.join("lib/libtorch_cpu.so").display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
 
-    let shim = "src/nn/shim.cpp";
-    println!("cargo:rerun-if-changed={shim}");
+    let shims = ["src/nn/shim.cpp", "src/nn/script.cpp"];
+    shims.iter().for_each(|shim| println!("cargo:rerun-if-changed={shim}"));
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     // The same ABI as torch-sys builds for.
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
@@ -25,7 +25,8 @@ fn main() {
         .warnings(false)
         .opt_level(1)
         .include(libtorch.join("include"))
+        .include(libtorch.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .file(shim)
+        .files(shims)
         .compile("thawline_shim");
 }

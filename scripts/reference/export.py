@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks `thawline export` and `thawline predict` against PyTorch: trains a small resnet18, exports it in both formats, loads
-the files into torchvision's with strict=True and compares the probabilities.
+the files into torchvision's with strict=True and compares the probabilities. The same for a TorchScript network with a head.
 
 Run with Python, torch 2.11, torchvision, safetensors and Pillow:  python -P scripts/reference/export.py target/debug/thawline
 """
@@ -29,6 +29,24 @@ stages:
 
 
 def main(thawline: str) -> None:
+    def resnet18(root: pathlib.Path, classes: int) -> torch.nn.Module:
+        return torchvision.models.resnet18(num_classes=classes)
+
+    check(thawline, "resnet18, weights: none", resnet18)
+    check(thawline, "{ torchscript: net.pt }", Scripted)
+
+
+class Scripted(torch.nn.Module):
+    def __init__(self, root: pathlib.Path, classes: int) -> None:
+        super().__init__()
+        self.network = torch.jit.load(root / "net.pt")
+        self.head = torch.nn.Linear(512, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.network(x).mean((2, 3)))
+
+
+def check(thawline: str, backbone: str, build) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         draws = numpy.random.default_rng(0)
@@ -37,7 +55,10 @@ def main(thawline: str) -> None:
             for i in range(16):
                 pixels = draws.integers(90 * label, 90 * label + 160, (64, 64, 3), dtype=numpy.uint8)
                 Image.fromarray(pixels).save(root / "photos" / tone / f"{i}.png")
-        (root / "pipeline.yaml").write_text(PIPELINE)
+        (root / "pipeline.yaml").write_text(PIPELINE.replace("resnet18, weights: none", backbone))
+        torch.manual_seed(0)
+        features = torch.nn.Sequential(*list(torchvision.models.resnet18().children())[:-2])
+        torch.jit.script(features).save(root / "net.pt")
 
         def run(*arguments: str) -> str:
             command = [str(pathlib.Path(thawline).resolve()), *arguments]
@@ -56,7 +77,7 @@ def main(thawline: str) -> None:
         classes, preprocessing = metadata["classes"], metadata["preprocessing"]
         mean, std = (torch.tensor(preprocessing[name]).view(3, 1, 1) for name in ("mean", "std"))
         for name, loaded in [("torch", state), ("safetensors", load_file(root / "model.safetensors"))]:
-            model = torchvision.models.resnet18(num_classes=len(classes)).eval()
+            model = build(root, len(classes)).eval()
             model.load_state_dict(loaded, strict=True)
             images = [numpy.asarray(Image.open(root / line["image"])) for line in expected]
             x = torch.stack([torch.from_numpy(image.copy()).permute(2, 0, 1) / 255 for image in images])
@@ -69,7 +90,7 @@ def main(thawline: str) -> None:
                     row[top["index"]] = top["score"]
             gap = (found - wanted).abs().max().item()
             log_gap = ((found[:, 0] / found[:, 1]).log() - (wanted[:, 0] / wanted[:, 1]).log()).abs().max().item()
-            print(f"{name}: probabilities differ by at most {gap:.1e}, differences of logits by {log_gap:.1e}")
+            print(f"{backbone}, {name}: probabilities differ by at most {gap:.1e}, differences of logits by {log_gap:.1e}")
             assert gap < 1e-5 and log_gap < 1e-4
 
 

@@ -191,12 +191,14 @@ pub enum Role {
     LayerScale,
     /// A class token, position embeddings, or biases by relative position.
     Embedding,
+    /// Of a TorchScript module: state that no one trains, or a parameter under a second name.
+    Buffer,
 }
 
 impl Role {
     /// Running statistics are state, not parameters.
     pub fn is_parameter(self) -> bool {
-        !matches!(self, Role::RunningMean | Role::RunningVar)
+        !matches!(self, Role::RunningMean | Role::RunningVar | Role::Buffer)
     }
 
     /// Whether it is of batch or layer normalisation.

@@ -1,4 +1,4 @@
-//! Any network as a backbone: what `torch.jit.save` wrote, as one frozen block.
+//! Any network as a backbone: what `torch.jit.save` wrote, as one block, frozen or trained whole.
 
 use std::sync::LazyLock;
 
@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Backbone, Block, parts::imagenet_images, weights::Wanted};
 
-/// The entry that stands for them all in `BackboneSpec::backbone`; not among those that people list. What it computes, and
-/// how wide its output is, only the file says.
+/// The entry that stands for them all in `BackboneSpec::backbone`; not among those that people list. What it computes, how wide
+/// its output is, and which tensors it has, only the file says: their names are those of its state, after `network.`.
 pub static TORCHSCRIPT: LazyLock<Backbone> = LazyLock::new(|| Backbone {
     name: "torchscript",
     family: "torchscript",
-    blocks: vec![Block::new("all", 0, Vec::new())],
+    blocks: vec![Block::new("network", 0, Vec::new())],
+    classifier: "head",
     preprocessing: imagenet_images(256, 224, "bilinear"),
     ..Backbone::DEFAULT
 });

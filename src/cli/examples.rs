@@ -12,6 +12,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "thawline run experiments/photos.yaml -j 4 -S epochs=10",
             "thawline run pipelines/probe.yaml --dry-run",
             "thawline run experiments/photos.yaml --smoke",
+            "thawline run experiments/photos.yaml --until 07:00 --detach",
         ],
     ),
     (
@@ -37,7 +38,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "thawline dag experiments/photos.yaml --format dot | dot -Tsvg > graph.svg",
         ],
     ),
-    ("status", &["thawline status", "thawline status photos"]),
+    ("status", &["thawline status", "thawline status photos --watch"]),
+    ("stop", &["thawline stop", "thawline stop photos"]),
+    ("cancel", &["thawline cancel photos"]),
+    ("retry", &["thawline retry experiments/photos.yaml --failed"]),
+    (
+        "gc",
+        &[
+            "thawline gc --older-than 30d --dry-run",
+            "thawline gc --max-size 20GB",
+            "thawline gc --keep photos --keep other-photos",
+        ],
+    ),
+    ("logs", &["thawline logs fine_tuning-149f2c-s0", "thawline logs -f fine_tuning-149f2c-s0"]),
     ("show", &["thawline show fine_tuning-149f2c-s0"]),
     ("explain", &["thawline explain experiments/photos.yaml", "thawline explain experiments/photos.yaml probe"]),
     ("report", &["thawline report experiments/photos.yaml"]),

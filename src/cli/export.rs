@@ -44,13 +44,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     }
     let mut store = project::existing_store(common, None)?;
     let found = trained::find(&mut store, &arguments.trial, arguments.stage.as_deref())?;
-    if found.model.backbone.backbone == backbones::TORCHSCRIPT.name {
-        let path = found.place.weights.unwrap_or_default();
-        return Err(usage(anyhow!(
-            "this model's backbone is a TorchScript file, {}: it cannot be exported",
-            path.display()
-        )));
-    }
+    let script = (found.model.backbone.backbone == backbones::TORCHSCRIPT.name).then(|| found.place.weights.clone());
     let metadata = metadata(&arguments.trial, &found.model, &found.views)?;
     let question = Question::Export { model: found.place, format, metadata, out: out.clone() };
     let Response::Exported(tensors) = ask(&question)? else {
@@ -59,6 +53,13 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     output::print(&out.display().to_string());
     if !common.quiet {
         output::remark(&format!("{tensors} tensors of {}", found.model.backbone.backbone));
+        if let Some(path) = script.flatten() {
+            output::remark(&format!(
+                "notice: the network itself stays in {}: `network.` is the state of torch.jit.load(FILE), `head` that of what \
+                 stands on its pooled output",
+                path.display()
+            ));
+        }
         differences(&found.model).iter().for_each(|line| output::remark(&format!("notice: {line}")));
     }
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ use crate::{
     artifact::LearningRate,
     engine::{self, Options, Storing},
     plan::Configuration,
+    protocol::Limits,
     report,
     spec::{Experiment, Params, Resolved},
     stages::Stage,
@@ -67,6 +68,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
         force: false,
         keep_going: true,
         storing: Storing::Auto,
+        limits: Limits::default(),
+        deadline: None,
+        max_trials: None,
+        only: None,
         device: arguments.placement.device(common)?,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };

@@ -3,19 +3,24 @@
 //! Exit codes: 0 all done or up to date; 1 a trial or stage failed; 2 wrong use or configuration; 130 interrupted.
 
 mod ask;
+mod budget;
 mod compare;
 mod dag;
+mod detach;
 mod device;
 mod diff;
 mod examples;
 mod explain;
 mod export;
 mod forecast;
+mod gc;
 mod import;
 mod init;
+mod logs;
 mod lr_find;
 mod manual;
 mod models;
+mod notify;
 mod output;
 mod plan;
 mod predict;
@@ -30,6 +35,7 @@ mod scratch;
 mod show;
 mod smoke;
 mod status;
+mod stop;
 mod text;
 mod trained;
 mod validate;
@@ -72,6 +78,14 @@ enum Verb {
     Dag(dag::Arguments),
     /// Show how far runs are.
     Status(status::Arguments),
+    /// Stop what runs: epochs under way are finished and saved.
+    Stop(stop::Arguments),
+    /// Stop what runs at once: epochs under way are lost.
+    Cancel(stop::Arguments),
+    /// Run what failed again, and nothing else that is left.
+    Retry(run::Retry),
+    /// Print what the nodes of a trial said.
+    Logs(logs::Arguments),
     /// Show a trial or a node: parameters, metrics, cost, curve, log.
     Show(show::Arguments),
     /// Say why nodes are cached or have to run.
@@ -92,6 +106,8 @@ enum Verb {
     Preview(preview::Arguments),
     /// Find a learning rate to train with: run the pipeline's `lr_find` stages alone.
     LrFind(lr_find::Arguments),
+    /// Throw away artifacts that can be made again.
+    Gc(gc::Arguments),
     /// List the backbones, their blocks and where their weights come from.
     Models(models::Arguments),
     /// Print the JSON Schema of a kind of YAML file, for editors.
@@ -172,6 +188,10 @@ pub fn main() -> ExitCode {
         Verb::Validate(arguments) => validate::run(&common, &arguments),
         Verb::Dag(arguments) => dag::run(&common, &arguments),
         Verb::Status(arguments) => status::run(&common, &arguments),
+        Verb::Stop(arguments) => stop::run(&common, &arguments, stop::Way::AfterTheEpoch),
+        Verb::Cancel(arguments) => stop::run(&common, &arguments, stop::Way::AtOnce),
+        Verb::Retry(arguments) => run::retry(&common, arguments),
+        Verb::Logs(arguments) => logs::run(&common, &arguments),
         Verb::Show(arguments) => show::run(&common, &arguments),
         Verb::Explain(arguments) => explain::run(&common, &arguments),
         Verb::Report(arguments) => report::run(&common, &arguments),
@@ -182,6 +202,7 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => export::run(&common, &arguments),
         Verb::Preview(arguments) => preview::run(&common, &arguments),
         Verb::LrFind(arguments) => lr_find::run(&common, &arguments),
+        Verb::Gc(arguments) => gc::run(&common, &arguments),
         Verb::Models(arguments) => models::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => manual::completions(examples::add_to(Cli::command()), &arguments),

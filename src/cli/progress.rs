@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::IsTerminal, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Common, output, text};
+use super::{Common, budget, output, text};
 use crate::{engine::Event, store::runs::Progress};
 
 /// Shows events.
@@ -52,7 +52,17 @@ impl Reporter {
                 "stopping: {} to finish the epoch and save a checkpoint; again to stop at once",
                 text::plural(*running, "node")
             ),
+            Event::NodeRetried { label, error, .. } => format!("again   {label}: {error}"),
             _ if self.quiet => return None,
+            Event::Estimated { seconds, time } => {
+                let short = time.filter(|time| seconds > time).map_or(String::new(), |time| {
+                    format!("; there is time for {:.0} % of it", 100.0 * time.max(0.0) / seconds)
+                });
+                format!("about {} to go, until {}{short}", text::seconds(*seconds), budget::clock_in(*seconds))
+            }
+            Event::Closing { running } => {
+                format!("closing: no more trials start; {} to finish the epoch", text::plural(*running, "node"))
+            }
             Event::Notice { text } => format!("notice: {text}"),
             Event::Started { experiment, trials, progress, .. } => {
                 let cached = if progress.cached > 0 {

@@ -1,6 +1,6 @@
 //! `thawline run`.
 
-use std::process::ExitCode;
+use std::{collections::HashSet, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -8,8 +8,8 @@ use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Common, Outcome, Target, TextOrJson, device::Placement, output, plan, progress::Reporter, project, report, smoke,
-    text,
+    Common, Outcome, Target, TextOrJson, budget::Budget, detach, device::Placement, notify, output, plan,
+    progress::Reporter, project, report, smoke, text,
 };
 use crate::{
     engine::{self, Finish, Options, Storing},
@@ -23,6 +23,8 @@ pub struct Arguments {
     target: Target,
     #[command(flatten)]
     placement: Placement,
+    #[command(flatten)]
+    budget: Budget,
     /// Threads in use at once; by default one a core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Try every kind of node on two batches of images before the night, in a store that is thrown away.
     #[arg(long, conflicts_with_all = ["dry_run", "force"])]
     smoke: bool,
+    /// Go on in the background, also when the terminal is closed.
+    #[arg(long, conflicts_with_all = ["dry_run", "smoke"])]
+    detach: bool,
     /// Make everything again, whatever is on record.
     #[arg(short, long)]
     force: bool,
@@ -48,25 +53,68 @@ pub struct Arguments {
     format: TextOrJson,
 }
 
+/// As `run`, for what failed.
+#[derive(Debug, Args)]
+pub struct Retry {
+    #[command(flatten)]
+    run: Arguments,
+    /// Trials that failed in the latest run; the default.
+    #[arg(long)]
+    failed: bool,
+}
+
+/// Runs what failed, and leaves what is still to do.
+pub fn retry(common: &Common, arguments: Retry) -> Outcome {
+    perform(common, &arguments.run, Scope::Failed)
+}
+
 pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
+    perform(common, arguments, Scope::All)
+}
+
+/// Which trials a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    Failed,
+}
+
+fn perform(common: &Common, arguments: &Arguments, scope: Scope) -> Outcome {
     if arguments.dry_run {
         return plan::show(common, &arguments.target, arguments.placement, arguments.format);
     }
     let experiment = project::check(common, &arguments.target)?;
     let device = arguments.placement.device(common)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = Options {
+    let mut options = Options {
         jobs: arguments.jobs.map_or(cores, usize::from),
         force: arguments.force,
         keep_going: !arguments.fail_fast || arguments.keep_going,
         storing: arguments.store_activations,
         device,
+        limits: arguments.budget.limits(),
+        deadline: arguments.budget.deadline(),
+        max_trials: arguments.budget.max_trials(),
+        only: None,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     if arguments.smoke {
         return smoke::run(common, experiment, &options, arguments.format);
     }
+    if arguments.detach {
+        return detach::run(&experiment);
+    }
     let mut store = Store::open(&experiment.root)?;
+    if scope == Scope::Failed {
+        let latest = project::latest_run(&store, &experiment.name)?;
+        let failed = store.trials(latest.id)?.into_iter().filter(|trial| trial.status == "failed");
+        let failed: HashSet<String> = failed.map(|trial| trial.trial).collect();
+        if failed.is_empty() {
+            output::print(&format!("no trial failed in run {} of {}", latest.id, latest.experiment));
+            return Ok(ExitCode::SUCCESS);
+        }
+        options.only = Some(failed);
+    }
     trace_to(&store)?;
     let silent = arguments.format == TextOrJson::Json;
     let mut reporter = Reporter::new(common, silent);
@@ -77,6 +125,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
 
     let record = project::latest_run(&store, &experiment.name)?;
     let (summary, written) = report::write(&store, &record, crate::report::Seal::Kept)?;
+    let text = page::terminal(&summary, output::screen());
+    notify::run(&experiment, &finish, &text, &written.markdown);
     if silent {
         output::json(&json!({
             "run": finish.run,
@@ -87,15 +137,17 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
             "comparison": summary,
         }))?;
     } else {
-        output::print(&page::terminal(&summary, output::screen()));
+        output::print(&text);
         output::print(&format!("report: {}\n        {}", written.markdown.display(), written.html.display()));
         if !common.quiet {
             output::remark(&last_line(&finish, arguments));
         }
     }
     Ok(ExitCode::from(match finish.status {
+        // A run that stopped in time did what it was asked for, unless something failed.
         "done" => 0,
-        "interrupted" => 130,
+        "stopped" if finish.progress.failed == 0 => 0,
+        "interrupted" | "cancelled" => 130,
         _ => 1,
     }))
 }
@@ -107,7 +159,9 @@ fn last_line(finish: &Finish, arguments: &Arguments) -> String {
     let path = arguments.target.path.display();
     match finish.status {
         "done" => format!("done: {ran} ran, {} cached, in {time}", p.cached),
-        "interrupted" => format!("interrupted after {time}: {ran} finished and kept. Go on with: thawline run {path}"),
+        "interrupted" | "cancelled" | "stopped" => {
+            format!("{} after {time}: {ran} finished and kept. Go on with: thawline run {path}", finish.status)
+        }
         _ => format!("failed: {ran} ran, {} cached, {} failed or stand on what failed, in {time}", p.cached, p.failed),
     }
 }

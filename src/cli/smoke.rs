@@ -33,7 +33,7 @@ pub fn run(common: &Common, experiment: Experiment, options: &Options, format: T
         let (ran, time) = (text::plural(progress.done, "node"), text::seconds(finish.seconds));
         let said = match status {
             "done" => format!("smoke: {ran} work ({}), in {time}; nothing was kept.", kinds.join(", ")),
-            "interrupted" => format!("smoke: interrupted after {time}; nothing was kept."),
+            "interrupted" | "cancelled" | "stopped" => format!("smoke: {status} after {time}; nothing was kept."),
             _ => format!(
                 "smoke: {} failed or stand on what failed, {ran} work, in {time}; nothing was kept.",
                 progress.failed
@@ -49,7 +49,7 @@ pub fn run(common: &Common, experiment: Experiment, options: &Options, format: T
     }
     Ok(ExitCode::from(match status {
         "done" => 0,
-        "interrupted" => 130,
+        "interrupted" | "cancelled" => 130,
         _ => 1,
     }))
 }

@@ -1,11 +1,11 @@
 //! `thawline status`.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome, TextOrJson, output, project, text};
+use super::{Common, Outcome, TextOrJson, budget, output, project, text};
 use crate::store::{
     Store, now,
     runs::{NodeRun, RunRecord},
@@ -15,6 +15,9 @@ use crate::store::{
 pub struct Arguments {
     /// An experiment's name or YAML; by default the latest runs of all.
     experiment: Option<String>,
+    /// Show it anew every second, until nothing runs any more.
+    #[arg(short, long, conflicts_with = "format")]
+    watch: bool,
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
@@ -28,28 +31,54 @@ pub fn run(common: &Common, arguments: &Arguments) -> Outcome {
     if arguments.format == TextOrJson::Json {
         let all: anyhow::Result<Vec<_>> = runs
             .iter()
-            .map(|run| Ok(json!({ "run": run, "state": state(run), "running": running(&store, run)? })))
+            .map(|run| Ok(json!({ "run": run, "state": run.state(), "running": running(&store, run)? })))
             .collect();
         output::json(&all?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for run in &runs {
-        output::print(&line(run));
-        for node in running(&store, run)? {
-            let epoch = node.epoch.zip(node.epochs).map_or(String::new(), |(e, n)| format!(", epoch {e}/{n}"));
-            output::print(&format!("  running {}{epoch}, for {}", node.label, text::seconds(now() - node.started)));
+    if !arguments.watch {
+        output::print(&screen(&store, &runs)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    watch(&store, runs)
+}
+
+/// Shows runs until none of them is under way: on a terminal in place, elsewhere whenever something has changed.
+fn watch(store: &Store, mut runs: Vec<RunRecord>) -> Outcome {
+    let in_place = std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    loop {
+        let now = screen(store, &runs)?;
+        if in_place {
+            // Home, and what was there before cleared.
+            output::print(&format!("\x1b[H\x1b[2J{now}"));
+        } else if now != shown {
+            output::print(&now);
         }
-        if state(run) == "failed" {
+        shown = now;
+        if !runs.iter().any(|run| run.state() == "running") {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        runs = runs.iter().map(|run| store.run(run.id)).collect::<anyhow::Result<_>>()?;
+    }
+}
+
+fn screen(store: &Store, runs: &[RunRecord]) -> anyhow::Result<String> {
+    let mut lines = Vec::new();
+    for run in runs {
+        lines.push(line(run));
+        for node in running(store, run)? {
+            let epoch = node.epoch.zip(node.epochs).map_or(String::new(), |(e, n)| format!(", epoch {e}/{n}"));
+            lines.push(format!("  running {}{epoch}, for {}", node.label, text::seconds(now() - node.started)));
+        }
+        if run.state() == "failed" {
             for node in store.node_runs(Some(run.id), None)?.iter().filter(|n| n.status == "failed") {
-                output::print(&format!(
-                    "  failed {}: {}",
-                    node.label,
-                    node.error.as_deref().unwrap_or("no reason given")
-                ));
+                lines.push(format!("  failed {}: {}", node.label, node.error.as_deref().unwrap_or("no reason given")));
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(lines.join("\n"))
 }
 
 fn latest_of_each(store: &Store) -> anyhow::Result<Vec<RunRecord>> {
@@ -57,14 +86,8 @@ fn latest_of_each(store: &Store) -> anyhow::Result<Vec<RunRecord>> {
     Ok(store.runs(None, 200)?.into_iter().filter(|run| seen.insert(run.experiment.clone())).collect())
 }
 
-/// Its status; a run that was killed never said that it ended.
-fn state(run: &RunRecord) -> &str {
-    let alive = std::path::Path::new("/proc").join(run.pid.to_string()).is_dir();
-    if run.status == "running" && !alive { "killed" } else { &run.status }
-}
-
 fn running(store: &Store, run: &RunRecord) -> anyhow::Result<Vec<NodeRun>> {
-    if state(run) != "running" {
+    if run.state() != "running" {
         return Ok(Vec::new());
     }
     Ok(store.node_runs(Some(run.id), None)?.into_iter().filter(|node| node.status == "running").collect())
@@ -72,13 +95,15 @@ fn running(store: &Store, run: &RunRecord) -> anyhow::Result<Vec<NodeRun>> {
 
 fn line(run: &RunRecord) -> String {
     let p = run.progress;
-    let state = state(run);
+    let state = run.state();
     let nodes = format!("{} of {} nodes ({} cached, {} failed)", p.cached + p.done, p.total, p.cached, p.failed);
     let time = text::seconds(run.finished.unwrap_or_else(now) - run.started);
     let tail = match (state, run.eta) {
-        ("running", Some(eta)) => format!("for {time}, about {} to go", text::seconds(eta)),
+        ("running", Some(eta)) => {
+            format!("for {time}, about {} to go, until {}", text::seconds(eta), budget::clock_in(eta))
+        }
         ("killed", _) => format!("it was killed; go on with `thawline run {}`", run.path),
-        ("interrupted", _) => format!("after {time}; go on with `thawline run {}`", run.path),
+        ("interrupted" | "stopped" | "cancelled", _) => format!("after {time}; go on with `thawline run {}`", run.path),
         _ => format!("in {time}"),
     };
     format!("{}  run {}  {state}  {nodes}  {tail}", run.experiment, run.id)

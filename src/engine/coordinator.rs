@@ -1,23 +1,28 @@
 //! The loop that joins plan, scheduler, pool and store, and the only writer of the index while it runs.
 
+mod closing;
+mod limits;
 mod run;
 
 use std::{
     collections::{BTreeMap, HashMap},
     io::Write,
-    sync::mpsc::Receiver,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use petgraph::graph::NodeIndex;
+
+use self::{closing::Closing, limits::Attempts};
 pub use run::{Finish, Options, make, run};
 
 use super::{
+    estimate::Estimate,
     event::Event,
-    experiment::{self, Arms},
+    experiment::{self, Arms, Chosen},
     packs::Packs,
-    pool::{Assignment, Message, Pool, Seat},
+    pool::{Assignment, Message, Pool, Remains, Seat},
     rows,
     scheduler::{Scheduler, State},
     thaw_line::ThawLines,
@@ -31,6 +36,12 @@ use crate::{
     spec::Experiment,
     store::{NodeRecord, Store},
 };
+
+/// How often what depends on the time is looked at when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The same where memory is limited: it is filled fast.
+const SHORT_TICK: Duration = Duration::from_millis(100);
 
 /// One run under way.
 struct Coordinator<'a> {
@@ -48,6 +59,17 @@ struct Coordinator<'a> {
     /// Which trials a node scores.
     scored_by: HashMap<NodeIndex, Vec<TrialId>>,
     mean_seconds: BTreeMap<String, f64>,
+    estimate: Estimate,
+    /// When the estimate was last put on record.
+    estimated: Option<Instant>,
+    /// Whether a person was told how long it will take.
+    told: bool,
+    attempts: Attempts,
+    limits_memory: bool,
+    closing: Closing,
+    /// Seconds of the longest epoch of this run, and when each worker's last one ended.
+    longest_epoch: f64,
+    epoch_ended: HashMap<usize, Instant>,
     packs: Packs,
     thaw_lines: ThawLines,
     /// The status to end with, once no new node is to start.
@@ -74,19 +96,20 @@ impl Coordinator<'_> {
         });
         loop {
             self.advance(arms)?;
+            self.watch_the_time(arms)?;
+            self.end_excessive();
             self.dispatch()?;
+            self.put_estimate()?;
             if self.pool.running() == 0 {
-                let stuck = self.scheduler.ready().next().is_none();
+                let stuck = !self.scheduler.ready().any(|node| self.closing.allows(node));
                 if self.stopping.is_some() || stuck {
                     return Ok(());
                 }
             }
-            match messages.recv_timeout(Duration::from_secs(1)) {
+            match messages.recv_timeout(if self.limits_memory { SHORT_TICK } else { TICK }) {
                 Ok(message) => self.handle(message)?,
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                    self.store.update_run(self.run, self.scheduler.progress(), Some(self.eta()))?;
-                }
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
@@ -129,7 +152,8 @@ impl Coordinator<'_> {
             if self.scheduler.progress().failed > 0 && !self.options.keep_going {
                 self.stopping.get_or_insert("failed");
             }
-            if self.stopping.is_some() {
+            self.count_validated(&affected);
+            if self.stopping.is_some() || self.closing.has_begun() {
                 continue;
             }
             arms.tell(&self.plan, &self.scheduler);
@@ -146,6 +170,10 @@ impl Coordinator<'_> {
     /// Commits the selections that are due, then plans and wants the test halves that they allow.
     fn unseal(&mut self, arms: &mut Arms) -> Result<()> {
         let chosen = arms.select(self.commit.as_deref());
+        self.open(arms, chosen)
+    }
+
+    fn open(&mut self, arms: &Arms, chosen: Vec<Chosen>) -> Result<()> {
         arms.check_paired(&self.plan, &chosen, &self.scheduler, self.store)?;
         for one in chosen {
             let tests =
@@ -223,7 +251,7 @@ impl Coordinator<'_> {
                 let manifest = self.manifest(node)?;
                 let planned = self.plan.node(node);
                 let node_run = self.store.begin_node_run(self.run, &manifest.key, planned.kind.name, &planned.label)?;
-                assignments.push(Assignment { node, key: manifest.key.clone(), node_run, locked: false });
+                assignments.push(Assignment { node, key: manifest.key.clone(), node_run, locked: None });
                 self.scheduler.started(&self.plan, node);
                 self.emit(Event::NodeStarted { label: self.plan.node(node).label.clone(), key: manifest.key.clone() });
                 manifests.push(manifest);
@@ -241,7 +269,8 @@ impl Coordinator<'_> {
     fn next(&mut self) -> Result<Option<NodeIndex>> {
         let ready: Vec<NodeIndex> = self.scheduler.ready().collect();
         for node in ready {
-            if self.pool.room(self.seat(node)) > 0 && !self.waits_for_activations(node)? {
+            let starts = self.closing.allows(node) && self.attempts.is_due(node);
+            if starts && self.pool.room(self.seat(node)) > 0 && !self.waits_for_activations(node)? {
                 return Ok(Some(node));
             }
         }
@@ -287,7 +316,7 @@ impl Coordinator<'_> {
             work: planned.work.clone(),
             seed: planned.seed.unwrap_or(0),
             sources: planned.sources.clone(),
-            limits: planned.limits,
+            limits: self.limits(node),
             key,
         })
     }
@@ -295,19 +324,19 @@ impl Coordinator<'_> {
     fn handle(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Interrupt if self.stopping == Some("interrupted") => self.pool.kill(),
+            Message::Cancel => {
+                self.stopping = Some("cancelled");
+                self.pool.kill();
+            }
             Message::Interrupt => {
                 self.stopping = Some("interrupted");
                 self.pool.kill_waiting();
                 self.emit(Event::Stopping { running: self.pool.running() });
             }
             Message::Gone { worker } => {
-                let Some((pack, reason)) = self.pool.bury(worker) else { return Ok(()) };
-                // Which of a pack it was is not known: all but a lone node get another chance, in halves.
-                if self.stopping == Some("interrupted") || pack.len() > 1 {
-                    self.packs.halve(pack.iter().map(|assignment| assignment.node));
-                    return pack.iter().try_for_each(|assignment| self.stopped(assignment));
-                }
-                pack.iter().try_for_each(|assignment| self.fail(assignment, reason.clone()))?;
+                self.epoch_ended.remove(&worker);
+                let Some(Remains { pack, reason, ended }) = self.pool.bury(worker) else { return Ok(()) };
+                self.lost(&pack, &reason, ended)?;
             }
             Message::Said { worker, message } => {
                 let protocol::Message { member, report } = message;
@@ -330,7 +359,10 @@ impl Coordinator<'_> {
             }
             Report::Log { line } => self.log(&key, &line)?,
             Report::Progress { done, total } => {
-                let answer = if self.stopping.is_some() { Answer::Stop } else { Answer::Continue };
+                let answer = match self.answer(assignment.node) {
+                    Answer::Continue => Answer::Continue,
+                    _ => Answer::Stop,
+                };
                 self.pool.answer(worker, answer);
                 self.emit(Event::NodeProgress { label, key, done, total });
             }
@@ -338,8 +370,10 @@ impl Coordinator<'_> {
                 let of = |(member, epoch)| Some((self.pool.assignment(worker, member)?.clone(), epoch));
                 let epochs: Vec<(Assignment, Epoch)> = epochs.into_iter().filter_map(of).collect();
                 self.store.record_epochs(epochs.iter().map(|(a, epoch)| (a.key.as_str(), a.node_run, epoch)))?;
-                let answer = if self.stopping.is_some() { Answer::Checkpoint } else { Answer::Continue };
-                self.pool.answer(worker, answer);
+                self.pool.answer(worker, self.answer(assignment.node));
+                let before = self.epoch_ended.insert(worker, Instant::now()).or(assignment.locked);
+                self.longest_epoch =
+                    self.longest_epoch.max(before.map_or(0.0, |before| before.elapsed().as_secs_f64()));
                 for (assignment, Epoch { epoch, epochs, metrics }) in epochs {
                     let figures: Vec<String> =
                         metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
@@ -367,14 +401,17 @@ impl Coordinator<'_> {
                 for note in &record.outcome.notes {
                     self.log(&key, note)?;
                 }
+                self.estimate.measure(&self.plan, assignment.node, record.usage.wall);
+                self.closing.ran(assignment.node);
+                self.epoch_ended.remove(&worker);
                 let (seconds, notes) = (record.usage.wall, record.outcome.notes.clone());
                 self.log(&key, &format!("done in {seconds:.2} s, {} bytes", record.bytes))?;
                 self.scheduler.finished(&self.plan, self.store, assignment.node, record)?;
                 self.emit(Event::NodeFinished { label, key, seconds, notes, progress: self.scheduler.progress() });
-                self.store.update_run(self.run, self.scheduler.progress(), Some(self.eta()))?;
             }
             Report::Failed { error } => {
                 self.pool.release(worker, member);
+                self.epoch_ended.remove(&worker);
                 self.fail(&assignment, error)?;
             }
             Report::Corrupt { digest } => {
@@ -389,7 +426,7 @@ impl Coordinator<'_> {
             Report::Stopped => {
                 self.pool.release(worker, member);
                 match self.store.node(&key)? {
-                    Some(record) if self.stopping.is_none() => {
+                    Some(record) if !self.is_ending() => {
                         self.store.finish_node_run(assignment.node_run, "done", None)?;
                         self.scheduler.finished(&self.plan, self.store, assignment.node, record)?;
                         self.emit(Event::NodeFoundFinished { label, key, progress: self.scheduler.progress() });
@@ -430,10 +467,26 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    /// Seconds until the nodes that are open now are done, by what their kinds took before.
-    fn eta(&self) -> f64 {
-        let seconds = |node: NodeIndex| self.mean_seconds.get(self.plan.node(node).kind.name).copied().unwrap_or(1.0);
-        self.scheduler.open().map(seconds).sum::<f64>() / self.options.jobs as f64
+    /// Whether this side has told nodes to stop.
+    fn is_ending(&self) -> bool {
+        matches!(self.stopping, Some("interrupted" | "stopped" | "cancelled"))
+    }
+
+    /// Once a second: how far it is and how long it will still take, and to a person once that is known.
+    fn put_estimate(&mut self) -> Result<()> {
+        if self.estimated.is_some_and(|estimated| estimated.elapsed() < TICK) {
+            return Ok(());
+        }
+        self.estimated = Some(Instant::now());
+        let work = self.estimate.of(&self.plan, self.scheduler.open());
+        let seconds = work.seconds / self.options.jobs as f64;
+        self.store.update_run(self.run, self.scheduler.progress(), Some(seconds))?;
+        if !self.told && work.guessed == 0 && work.seconds > 0.0 {
+            self.told = true;
+            let time = self.options.deadline.map(|deadline| deadline.left());
+            self.emit(Event::Estimated { seconds, time });
+        }
+        Ok(())
     }
 
     fn emit(&mut self, event: Event) {

@@ -53,6 +53,21 @@ pub enum Event {
         error: String,
         progress: Progress,
     },
+    /// Its worker died, and it is started again.
+    NodeRetried {
+        label: String,
+        key: String,
+        error: String,
+    },
+    /// The like of everything that is left was measured: seconds that it will take, and seconds that there are.
+    Estimated {
+        seconds: f64,
+        time: Option<f64>,
+    },
+    /// No more trials start: the time is nearly over, or there were enough.
+    Closing {
+        running: usize,
+    },
     /// An artifact did not have the content that its digest promises; it is made again.
     Corrupt {
         label: String,

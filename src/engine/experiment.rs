@@ -167,17 +167,28 @@ impl<'a> Arms<'a> {
     /// Asks every search for what it suggests now, and plans it: first what earlier runs suggested and still belongs, then
     /// what is new. The new trials.
     pub fn ask(&mut self, plan: &mut Plan, sources: &mut dyn Sources) -> Result<Vec<TrialId>> {
-        let mut new = Vec::new();
-        for group in &mut self.groups {
+        // By when it was asked of its search, then by search.
+        let mut asked: Vec<(usize, usize, usize)> = Vec::new();
+        for (g, group) in self.groups.iter_mut().enumerate() {
             let arm =
                 self.experiment.arms.iter().find(|arm| arm.name == group.arm).context("every group has an arm")?;
-            while let Some(mut candidate) = group.next(arm, plan.device(), sources)? {
-                for &seed in &self.experiment.seeds {
-                    candidate.trials.push(plan.add(&candidate.configuration, seed, sources)?);
-                }
-                new.extend(&candidate.trials);
+            let before = group.candidates.len();
+            while let Some(candidate) = group.next(arm, plan.device(), sources)? {
                 self.journal.extend(group.journal.clone().zip(candidate.suggested.clone()));
                 group.candidates.push(candidate);
+                let at = group.candidates.len() - 1;
+                asked.push((at - before, g, at));
+            }
+        }
+        // All arms at one seed before another seed, so that there is something to compare early: what is planned first runs first.
+        asked.sort_unstable();
+        let mut new = Vec::new();
+        for &seed in &self.experiment.seeds {
+            for &(_, group, candidate) in &asked {
+                let candidate = &mut self.groups[group].candidates[candidate];
+                let trial = plan.add(&candidate.configuration, seed, sources)?;
+                candidate.trials.push(trial);
+                new.push(trial);
             }
         }
         Ok(new)
@@ -216,30 +227,72 @@ impl<'a> Arms<'a> {
                 !self.groups[i].selected && self.groups.iter().filter(same).all(Group::is_settled)
             })
             .collect();
+        due.into_iter()
+            .filter_map(|i| {
+                let candidates = &self.groups[i].candidates;
+                let values = candidates.iter().map(|candidate| candidate.value.flatten()).collect();
+                self.choose(i, values, self.experiment.seeds.len(), commit)
+            })
+            .collect()
+    }
+
+    /// Selects though not everything was tried, in every facet and fold where each arm has a configuration with some of its repeats:
+    /// by as many repeats, the first ones, as all arms have.
+    pub fn select_early(&mut self, plan: &Plan, scheduler: &Scheduler, commit: Option<&str>) -> Vec<Chosen> {
+        let metric = &self.experiment.metric.name;
+        let settled = |candidate: &Candidate| -> Vec<f64> {
+            let scores = candidate.trials.iter().map(|&t| score(&plan.trials()[t], scheduler, metric));
+            scores.map_while(Score::value).collect()
+        };
+        let scores: Vec<Vec<Vec<f64>>> =
+            self.groups.iter().map(|group| group.candidates.iter().map(settled).collect()).collect();
+        let most = |g: usize| scores[g].iter().map(Vec::len).max().unwrap_or(0);
+        let open: Vec<usize> = (0..self.groups.len()).filter(|&g| !self.groups[g].selected).collect();
         let mut chosen = Vec::new();
-        for i in due {
-            let group = &mut self.groups[i];
-            group.selected = true;
-            let values: Vec<Option<f64>> = group.candidates.iter().map(|c| c.value.flatten()).collect();
-            let Some(best) = select::best(&values, self.experiment.metric.goal) else { continue };
-            let candidate = &group.candidates[best];
-            let scores = group.candidates.iter().zip(&values);
-            chosen.push(Chosen {
-                selection: Selection {
-                    experiment: self.experiment.name.clone(),
-                    arm: group.arm.clone(),
-                    facet: group.facet.clone(),
-                    fold: group.fold.map(Fold::number),
-                    configuration: candidate.configuration.digest(),
-                    metric: self.experiment.metric.to_string(),
-                    value: values[best].unwrap_or(f64::NAN),
-                    scores: scores.filter_map(|(c, v)| Some((c.configuration.digest(), (*v)?))).collect(),
-                    commit: commit.map(str::to_string),
-                },
-                trials: candidate.trials.clone(),
-            });
+        for g in open {
+            let same = |other: &usize| {
+                self.groups[*other].facet == self.groups[g].facet && self.groups[*other].fold == self.groups[g].fold
+            };
+            let repeats = (0..self.groups.len()).filter(same).map(most).min().unwrap_or(0);
+            if repeats == 0 {
+                continue;
+            }
+            let mean = |scores: &Vec<f64>| {
+                (scores.len() >= repeats).then(|| scores[..repeats].iter().sum::<f64>() / repeats as f64)
+            };
+            let values = scores[g].iter().map(mean).collect();
+            chosen.extend(self.choose(g, values, repeats, commit));
         }
         chosen
+    }
+
+    /// The best of a group by its candidates' values, with its first `repeats` trials.
+    fn choose(
+        &mut self,
+        group: usize,
+        values: Vec<Option<f64>>,
+        repeats: usize,
+        commit: Option<&str>,
+    ) -> Option<Chosen> {
+        let group = &mut self.groups[group];
+        group.selected = true;
+        let best = select::best(&values, self.experiment.metric.goal)?;
+        let candidate = &group.candidates[best];
+        let scores = group.candidates.iter().zip(&values);
+        Some(Chosen {
+            selection: Selection {
+                experiment: self.experiment.name.clone(),
+                arm: group.arm.clone(),
+                facet: group.facet.clone(),
+                fold: group.fold.map(Fold::number),
+                configuration: candidate.configuration.digest(),
+                metric: self.experiment.metric.to_string(),
+                value: values[best].unwrap_or(f64::NAN),
+                scores: scores.filter_map(|(c, v)| Some((c.configuration.digest(), (*v)?))).collect(),
+                commit: commit.map(str::to_string),
+            },
+            trials: candidate.trials[..repeats].to_vec(),
+        })
     }
 
     /// Compared arms must share the test split (of each fold): checked on the datasets before any test half is planned.

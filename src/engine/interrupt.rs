@@ -1,23 +1,26 @@
-//! Ctrl-C and SIGTERM become messages.
+//! Signals become messages: SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is gone) end a run after the epoch, SIGQUIT at once.
 
 use std::sync::mpsc::Sender;
 
 use anyhow::Result;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM},
     iterator::{Handle, Signals},
 };
 
-/// Sends `make()` for every SIGINT and SIGTERM until dropped.
+use super::pool::Message;
+
+/// Sends a message for every signal until dropped.
 pub struct Interrupts(Handle);
 
 impl Interrupts {
-    pub fn forward<T: Send + 'static>(to: Sender<T>, make: fn() -> T) -> Result<Interrupts> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    pub fn forward(to: Sender<Message>) -> Result<Interrupts> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
         let handle = signals.handle();
         std::thread::spawn(move || {
-            for _ in signals.forever() {
-                if to.send(make()).is_err() {
+            for signal in signals.forever() {
+                let message = if signal == SIGQUIT { Message::Cancel } else { Message::Interrupt };
+                if to.send(message).is_err() {
                     return;
                 }
             }

@@ -1,9 +1,11 @@
 //! 4: runs each node once. [`run`] coordinates worker processes over the plan and emits [`Event`]s; it prints nothing. [`make`] does so for single nodes.
 //!
 //! `scheduler` decides what may run (states of nodes, no processes), `packs` what runs side by side, `pool` owns the processes, `thaw_line` what is stored below it, `experiment` knows arms,
-//! searches and selections, `coordinator` is the loop that joins them.
+//! searches and selections, `estimate` how long the rest will take, `coordinator` is the loop that joins them.
 
 mod coordinator;
+pub mod deadline;
+mod estimate;
 pub mod event;
 mod experiment;
 pub mod explain;

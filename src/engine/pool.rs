@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::Sender,
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -27,7 +28,10 @@ pub enum Message {
     Gone {
         worker: usize,
     },
+    /// End after the epoch.
     Interrupt,
+    /// End at once.
+    Cancel,
 }
 
 /// A node that a worker is busy with.
@@ -36,8 +40,8 @@ pub struct Assignment {
     pub node: NodeIndex,
     pub key: String,
     pub node_run: i64,
-    /// Whether the worker holds the node's lock; until then it waits for another coordinator and listens to nobody.
-    pub locked: bool,
+    /// Since when the worker holds the node's lock; until then it waits for another coordinator and listens to nobody.
+    pub locked: Option<Instant>,
 }
 
 struct Worker {
@@ -49,6 +53,18 @@ struct Worker {
     /// By place in the pack; `None` once it is settled. Empty: the worker is idle.
     pack: Vec<Option<Assignment>>,
     stderr: PathBuf,
+    /// Why this side ended it, if it did.
+    ended: Option<String>,
+}
+
+/// What a dead worker leaves.
+pub struct Remains {
+    /// What it was busy with.
+    pub pack: Vec<Assignment>,
+    /// Why it died.
+    pub reason: String,
+    /// Whether this side ended it.
+    pub ended: bool,
 }
 
 /// What a node asks of its worker.
@@ -117,7 +133,7 @@ impl Pool {
     pub fn set_locked(&mut self, worker: usize, member: usize) {
         let worker = self.workers.get_mut(worker).and_then(Option::as_mut);
         if let Some(Some(assignment)) = worker.and_then(|worker| worker.pack.get_mut(member)) {
-            assignment.locked = true;
+            assignment.locked = Some(Instant::now());
         }
     }
 
@@ -197,25 +213,59 @@ impl Pool {
             }
             let _ = messages.send(Message::Gone { worker: at });
         });
-        self.workers.push(Some(Worker { child, stdin, seat, gpu, pack: Vec::new(), stderr }));
+        self.workers.push(Some(Worker { child, stdin, seat, gpu, pack: Vec::new(), stderr, ended: None }));
         Ok(at)
     }
 
-    /// Buries a worker whose output ended. What it was busy with, and why it died; `None` if it was idle.
-    pub fn bury(&mut self, worker: usize) -> Option<(Vec<Assignment>, String)> {
+    /// Workers whose nodes took longer than `limit` says, in seconds, and that limit. A pack has the time of all its nodes.
+    pub fn overdue(&self, limit: impl Fn(NodeIndex) -> Option<f64>) -> Vec<(usize, f64)> {
+        let overdue = |(at, worker): (usize, &Option<Worker>)| {
+            let members: Vec<&Assignment> = worker.as_ref()?.pack.iter().flatten().collect();
+            let since = members.iter().filter_map(|member| member.locked).min()?;
+            let limit = limit(members.first()?.node)? * members.len() as f64;
+            (since.elapsed().as_secs_f64() > limit).then_some((at, limit))
+        };
+        self.workers.iter().enumerate().filter_map(overdue).collect()
+    }
+
+    /// Workers that fill more memory than `limit` says, how much, and that limit, in bytes.
+    pub fn larger_than(&self, limit: impl Fn(NodeIndex) -> Option<u64>) -> Vec<(usize, u64, u64)> {
+        let larger = |(at, worker): (usize, &Option<Worker>)| {
+            let worker = worker.as_ref()?;
+            let limit = limit(worker.pack.iter().flatten().next()?.node)?;
+            let used = filled(worker.child.id())?;
+            (used > limit).then_some((at, used, limit))
+        };
+        self.workers.iter().enumerate().filter_map(larger).collect()
+    }
+
+    /// Kills a worker for a reason.
+    pub fn end(&mut self, worker: usize, reason: String) {
+        if let Some(Some(worker)) = self.workers.get_mut(worker) {
+            worker.ended.get_or_insert(reason);
+            let _ = worker.child.kill();
+        }
+    }
+
+    /// Buries a worker whose output ended; `None` if it was idle.
+    pub fn bury(&mut self, worker: usize) -> Option<Remains> {
         let mut dead = self.workers.get_mut(worker)?.take()?;
         let status = dead.child.wait().ok();
         let last = std::fs::read_to_string(&dead.stderr).unwrap_or_default();
         let last: Vec<&str> = last.lines().rev().take(3).collect();
-        let reason = describe(status, &last.into_iter().rev().collect::<Vec<_>>().join("; "));
+        let ended = dead.ended.take();
         let pack: Vec<Assignment> = dead.pack.drain(..).flatten().collect();
-        (!pack.is_empty()).then_some((pack, reason))
+        (!pack.is_empty()).then(|| Remains {
+            pack,
+            ended: ended.is_some(),
+            reason: ended.unwrap_or_else(|| describe(status, &last.into_iter().rev().collect::<Vec<_>>().join("; "))),
+        })
     }
 
     /// Kills the workers that wait for a lock.
     pub fn kill_waiting(&mut self) {
         for worker in self.workers.iter_mut().flatten() {
-            if worker.pack.iter().flatten().any(|assignment| !assignment.locked) {
+            if worker.pack.iter().flatten().any(|assignment| assignment.locked.is_none()) {
                 let _ = worker.child.kill();
             }
         }
@@ -233,6 +283,13 @@ impl Worker {
     fn is_busy(&self) -> bool {
         !self.pack.is_empty()
     }
+}
+
+/// Bytes of a process's memory that are no mapped file's.
+fn filled(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 fn send(to: &mut ChildStdin, message: &impl serde::Serialize) -> std::io::Result<()> {

@@ -95,12 +95,7 @@ fn trains(record: &NodeRecord) -> bool {
 pub fn data_lines(plan: &Plan, scheduler: &Scheduler, store: &Store) -> Vec<String> {
     let (mut lines, mut said) = (BTreeMap::new(), BTreeSet::new());
     for (index, node) in plan.nodes().filter(|(_, node)| node.kind.name == "dataset") {
-        let record = match (scheduler.record(index), scheduler.keys().known(index)) {
-            (Some(record), _) => Some(record.clone()),
-            (None, Some(key)) => store.node_record(key).ok().flatten(),
-            (None, None) => None,
-        };
-        let Some(record) = record else { continue };
+        let Some(record) = record_of(index, scheduler, store) else { continue };
         let count = |name: &str| record.outcome.metrics.get(name).copied().unwrap_or(0.0);
         let mut line = format!(
             "`{}`: {} images of {} classes (train {}, val {}, test {})",
@@ -120,5 +115,26 @@ pub fn data_lines(plan: &Plan, scheduler: &Scheduler, store: &Store) -> Vec<Stri
     }
     let mut lines: Vec<String> = lines.into_values().collect();
     lines.dedup();
+    lines.extend(balance_lines(plan, scheduler, store));
     lines
+}
+
+/// A line an `augment` stage whose views hold more than the training images.
+fn balance_lines(plan: &Plan, scheduler: &Scheduler, store: &Store) -> BTreeSet<String> {
+    let views = plan.nodes().filter(|(_, node)| node.kind.name == "augment");
+    let lines = views.flat_map(|(index, node)| {
+        let notes = record_of(index, scheduler, store).map(|record| record.outcome.notes).unwrap_or_default();
+        let stage = node.label.split('[').next().unwrap_or(&node.label);
+        notes.into_iter().map(move |note| format!("`{stage}`: {note}"))
+    });
+    lines.collect()
+}
+
+/// Of a node that ran now or before.
+fn record_of(index: NodeIndex, scheduler: &Scheduler, store: &Store) -> Option<NodeRecord> {
+    match (scheduler.record(index), scheduler.keys().known(index)) {
+        (Some(record), _) => Some(record.clone()),
+        (None, Some(key)) => store.node_record(key).ok().flatten(),
+        (None, None) => None,
+    }
 }

@@ -49,8 +49,16 @@ pub fn adjust_saturation(image: &mut Rgb, factor: f64) {
 pub fn adjust_hue(image: &mut Rgb, turn: f64) {
     each(image, |pixel| {
         let [h, s, v] = to_hsv(pixel.map(|level| f32::from(level) / 255.0));
-        to_rgb([(h + turn as f32).rem_euclid(1.0), s, v]).map(|value| (value * 255.999) as u8)
+        let turned = h + turn as f32;
+        let part = turned - whole(turned);
+        to_rgb([if part < 0.0 { part + 1.0 } else { part }, s, v]).map(|value| (value * 255.999) as u8)
     });
+}
+
+/// What stands before the point, of small numbers. `f32::trunc` and its like are function calls on the processors that every binary
+/// must run on.
+fn whole(x: f32) -> f32 {
+    x as i32 as f32
 }
 
 /// Red, green, blue in 0..=1 as hue (0..1), saturation and value.
@@ -65,12 +73,14 @@ pub fn to_hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
         _ if high == g => 2.0 + from(r) - from(b),
         _ => 4.0 + from(g) - from(r),
     };
-    [(sixth / 6.0 + 1.0).fract(), (high - low) / high, high]
+    // Of -1..=5, so that it is positive.
+    let turns = sixth / 6.0 + 1.0;
+    [turns - whole(turns), (high - low) / high, high]
 }
 
-/// The way back.
+/// The way back; the hue is not negative.
 pub fn to_rgb([h, s, v]: [f32; 3]) -> [f32; 3] {
-    let sector = (h * 6.0).floor();
+    let sector = whole(h * 6.0);
     let part = h * 6.0 - sector;
     let [p, q, t] = [1.0 - s, 1.0 - s * part, 1.0 - s * (1.0 - part)].map(|x| (x * v).clamp(0.0, 1.0));
     match sector as i32 % 6 {

@@ -54,13 +54,20 @@ pub fn separable(plane: &Plane, across: &[f32], down: &[f32]) -> Plane {
     let Plane { width, height, channels, .. } = *plane;
     let stride = width * channels;
     let mut rows = Plane::new(width, height, channels);
-    let half = across.len() as i64 / 2;
+    let half = across.len() / 2;
+    // Where the whole kernel lies inside the row, each of its weights is one pass over the row.
+    let inside = half.min(width)..width.saturating_sub(half).max(half.min(width));
     for (from, to) in plane.values.chunks_exact(stride.max(1)).zip(rows.values.chunks_exact_mut(stride.max(1))) {
-        for x in 0..width {
+        for x in (0..inside.start).chain(inside.end..width) {
             for (k, &weight) in across.iter().enumerate() {
-                let at = mirrored(x as i64 + k as i64 - half, width) * channels;
+                let at = mirrored(x as i64 + k as i64 - half as i64, width) * channels;
                 (0..channels).for_each(|c| to[x * channels + c] += weight * from[at + c]);
             }
+        }
+        for (k, &weight) in across.iter().enumerate().filter(|_| !inside.is_empty()) {
+            let to = &mut to[inside.start * channels..inside.end * channels];
+            let from = &from[(inside.start + k - half) * channels..];
+            to.iter_mut().zip(from).for_each(|(sum, value)| *sum += weight * value);
         }
     }
     let mut out = Plane::new(width, height, channels);

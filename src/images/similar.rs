@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::{
     Rgb,
@@ -109,26 +110,26 @@ pub fn near(prints: &[&Fingerprint]) -> Near {
         for position in 0..prints.len() {
             groups.entry(part(position, at)).or_default().push(position);
         }
-        let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+        let mut groups: Vec<Vec<usize>> = groups.into_values().filter(|group| group.len() > 1).collect();
         // Small groups first, so that what is given up is the crowd that agrees by chance.
         groups.sort_by_key(|group| (group.len(), group[0]));
-        for group in groups {
-            let comparisons = group.len() as u64 * (group.len() as u64 - 1) / 2;
-            let Some(rest) = left.checked_sub(comparisons) else {
-                complete = false;
-                continue;
-            };
-            left = rest;
+        groups.retain(|group| {
+            let rest = left.checked_sub(group.len() as u64 * (group.len() as u64 - 1) / 2);
+            left = rest.unwrap_or(left);
+            complete &= rest.is_some();
+            rest.is_some()
+        });
+        // Found already where an earlier part agrees.
+        let new = |a: usize, b: usize| (0..at).all(|earlier| part(a, earlier) != part(b, earlier));
+        let alike = |group: Vec<usize>| {
+            let mut alike = Vec::new();
             for (i, &a) in group.iter().enumerate() {
-                for &b in &group[i + 1..] {
-                    // Found already where an earlier part agrees.
-                    let new = || (0..at).all(|earlier| part(a, earlier) != part(b, earlier));
-                    if prints[a].looks_like(prints[b]) && new() {
-                        pairs.push((a, b));
-                    }
-                }
+                let like = group[i + 1..].iter().filter(|&&b| prints[a].looks_like(prints[b]) && new(a, b));
+                alike.extend(like.map(|&b| (a, b)));
             }
-        }
+            alike
+        };
+        pairs.par_extend(groups.into_par_iter().flat_map_iter(alike));
     }
     pairs.sort_unstable();
     Near { pairs, complete }

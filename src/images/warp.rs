@@ -218,13 +218,14 @@ impl Sampler<'_> {
             let (x0, y0) = (x as usize, y as usize);
             let (fx, fy) = ((x - x0 as f64) as f32, (y - y0 as f64) as f32);
             let at = y0 * self.image.stride() + x0 * 3;
-            let upper = &self.image.pixels[at..at + 6];
-            let lower = &self.image.pixels[at + self.image.stride()..][..6];
-            return std::array::from_fn(|c| {
-                let across = |row: &[u8]| f32::from(row[c]) + fx * (f32::from(row[c + 3]) - f32::from(row[c]));
-                let (above, below) = (across(upper), across(lower));
+            let two = |at: usize| -> &[u8; 6] { self.image.pixels[at..at + 6].try_into().expect("six bytes") };
+            let (upper, lower) = (two(at), two(at + self.image.stride()));
+            let across = |row: &[u8; 6], c: usize| f32::from(row[c]) + fx * (f32::from(row[c + 3]) - f32::from(row[c]));
+            let between = |c: usize| {
+                let (above, below) = (across(upper, c), across(lower, c));
                 (above + fy * (below - above) + 0.5) as u8
-            });
+            };
+            return [between(0), between(1), between(2)];
         }
         let Some((x, y)) = self.moved(x, y) else { return self.colour() };
         let (x0, y0) = (x.floor(), y.floor());

@@ -23,16 +23,18 @@ use crate::{
         Split,
         model::{BackboneSpec, Normalization, Pooling},
     },
-    backbones,
+    backbones::{self, TORCHSCRIPT},
     images::transforms::Transform,
     protocol::Limits,
     spec::{BackboneChoice, LateValue, Resolved},
     stages::{
-        self, Stage, activations, augment, dataset,
+        self, Stage, activations,
+        augment::{self, Balance},
+        dataset,
         dataset::Fold,
         extract_features, fine_tune, freeze_schedule,
         lr_find::{self, Found},
-        optimizer::Optimizer,
+        optimizer::{ClassWeights, Optimizer},
         train_head,
     },
 };
@@ -326,13 +328,21 @@ impl Lowering<'_> {
         let late = self.resolved.late(name).iter();
         let late = late.map(|value| (format!("training.{}", value.place()), value));
         let found = self.found(late, &mut inputs)?;
-        let work = train_head::Work { training: params.training.clone(), views, backbone: spec.clone(), found };
+        let mut training = params.training.clone();
+        training.class_weights = self.class_weights(training.class_weights, &choice.images)?;
+        let work = train_head::Work { training, views, backbone: spec.clone(), found };
         let extra = Extra { threads: Some(params.training.resources.threads), ..Extra::default() };
         let node = self.add("train_head", name.to_string(), &work, extra, inputs)?;
         let features = Some(params.features.clone());
         let hidden = params.training.hidden.clone();
         let images = choice.images.clone();
         Ok(ModelNode { node, backbone: spec, weights, images, features, hidden, changed: BTreeSet::new() })
+    }
+
+    /// How the loss weighs the classes: as the stage says, or as the balance of the images that it trains on.
+    fn class_weights(&self, own: ClassWeights, images: &str) -> Result<ClassWeights> {
+        let by_balance = self.augment(images)?.balance == Balance::ClassWeights;
+        Ok(if by_balance { ClassWeights::Balanced } else { own })
     }
 
     /// Late values with the place in the work that each is for; their stages become inputs.
@@ -363,7 +373,9 @@ impl Lowering<'_> {
         let (trains, extra) = if let Some(features) = &params.features {
             let (spec, weights) = self.backbone(&choice, 0)?;
             inputs.push(("features.train.0".into(), self.features(features, &spec, weights.as_ref(), train)?));
-            let work = train_head::Work { training: params.head(), views: 1, backbone: spec, found: Vec::new() };
+            let mut training = params.head();
+            training.class_weights = self.class_weights(training.class_weights, &choice.images)?;
+            let work = train_head::Work { training, views: 1, backbone: spec, found: Vec::new() };
             (lr_find::Trains::Head(work), Extra::default())
         } else {
             let Start { model, backbone: spec, weights, hidden, .. } =
@@ -374,7 +386,8 @@ impl Lowering<'_> {
             inputs.push(("views.train.0".into(), train));
             inputs.extend(model.map(|node| ("model".to_string(), node)));
             let extra = weights_extra(weights.as_ref());
-            let (training, found) = (params.training.clone(), Vec::new());
+            let (mut training, found) = (params.training.clone(), Vec::new());
+            training.class_weights = self.class_weights(training.class_weights, &choice.images)?;
             let work = fine_tune::Work { backbone: spec, hidden, training, phase, first_epoch: 0, views: 1, found };
             (lr_find::Trains::Network(work), extra)
         };
@@ -418,6 +431,8 @@ impl Lowering<'_> {
         let views = self.augment(&params.images)?.views.max(1);
         let dataset = self.dataset_of(&params.images)?;
         let val = self.views(&params.images, Split::Val, None)?;
+        let mut training = params.training.clone();
+        training.class_weights = self.class_weights(training.class_weights, &params.images)?;
         let mut first_epoch = 0;
         for (i, (phase_name, phase)) in phases.into_iter().enumerate() {
             let mut inputs = vec![("dataset".to_string(), dataset), ("views.val".to_string(), val)];
@@ -430,10 +445,11 @@ impl Lowering<'_> {
             let end = backbone.block_index(&spec.cut).context("the cut is a block")? + 1;
             let line = trained.first().copied().unwrap_or(end);
             let mut aids = Vec::new();
-            if line > 0 {
+            // An unknown network's bits may depend on an image's place among the 32: what is stored could differ from what is not.
+            if line > 0 && spec.backbone != TORCHSCRIPT.name {
                 let from = if changed.range(..line).next().is_some() { model } else { None };
-                let training = self.training_views(&params.images, first_epoch, epochs)?;
-                let read = training.into_iter().map(|(view, node)| {
+                let seen = self.training_views(&params.images, first_epoch, epochs)?;
+                let read = seen.into_iter().map(|(view, node)| {
                     let reads = (first_epoch..first_epoch + epochs).filter(|epoch| epoch % views == view).count();
                     (format!("activations.train.{view}"), node, reads as u32)
                 });
@@ -449,7 +465,7 @@ impl Lowering<'_> {
             let work = fine_tune::Work {
                 backbone: spec.clone(),
                 hidden: hidden.clone(),
-                training: params.training.clone(),
+                training: training.clone(),
                 phase,
                 first_epoch,
                 views,

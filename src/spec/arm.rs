@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Params,
+    Params, balance,
     diagnostic::{Diagnostics, Fault, Problems, Severity, quote},
     files::Files,
     graph,
@@ -112,6 +112,7 @@ impl Arm {
         if order.is_some() {
             faults.extend(semantics::check_schedules(&checked));
             faults.extend(semantics::check_programs(&checked));
+            faults.extend(balance::check(&checked));
         }
         let sound = complete && faults.is_empty();
         for (stage, fault) in faults {

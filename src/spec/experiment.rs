@@ -15,6 +15,7 @@ use super::{
     arm::{Arm, Axis},
     diagnostic::{Fault, Problems, quote},
     layers::ParamFile,
+    limits::LimitsFile,
     locate::{NodePath, Source, Step, join, join_index},
     metric::{Goal, Metric},
     pipeline::{Pipeline, check_literal},
@@ -22,7 +23,7 @@ use super::{
     read_sweep::{self, ReadSweep, SweepFile, Swept},
     schema,
 };
-use crate::stages::dataset::Fold;
+use crate::{protocol::Limits, stages::dataset::Fold};
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -44,6 +45,10 @@ pub struct Experiment {
     pub facets: Vec<Axis>,
     pub metric: Metric,
     pub report: ReportSpec,
+    /// What a node may cost.
+    pub limits: Limits,
+    /// A program to run when a run has ended.
+    pub notify: Option<Vec<String>>,
     /// What a person should know, one line each.
     pub notices: Vec<String>,
     /// Every YAML text that was read, for the record.
@@ -122,6 +127,11 @@ pub(super) struct File {
     metric: Option<MetricFile>,
     /// How the comparison is reported.
     report: Option<ReportSpec>,
+    /// What a node may cost before it is ended.
+    limits: Option<LimitsFile>,
+    /// A program and its arguments, run in the project's folder when a run has ended, however it did: the summary is on its standard input, and in
+    /// `THAWLINE_EXPERIMENT`, `THAWLINE_STATUS` and `THAWLINE_REPORT`.
+    notify: Option<Vec<String>>,
     /// Some part of the arms was wrong and is left out.
     #[serde(skip)]
     arms_incomplete: bool,
@@ -333,6 +343,10 @@ impl File {
             faults.push(fault.suggest(baseline, arms.iter().map(|arm| arm.name.as_str())));
         }
         faults.extend(report.margin.and_then(|margin| implausible(margin, &metric)));
+        let limits = self.limits.take().unwrap_or_default().read(&at("limits"), &mut faults);
+        if self.notify.as_ref().is_some_and(Vec::is_empty) {
+            faults.push(Fault::value(&at("notify"), "this names no program"));
+        }
         faults.into_iter().for_each(|fault| problems.add(source, fault));
         let fixed = |facet: &Facet| overrides.iter().any(|(key, ..)| *key == facet.axis.name);
         let experiment = Experiment {
@@ -347,6 +361,8 @@ impl File {
             facets: facets.into_iter().filter(|facet| !fixed(facet)).map(|facet| facet.axis).collect(),
             metric,
             report,
+            limits,
+            notify: self.notify,
             notices: Vec::new(),
             sources: Vec::new(),
         };

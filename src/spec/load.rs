@@ -19,7 +19,7 @@ use super::{
     pipeline::Pipeline,
     precedence, yaml,
 };
-use crate::stages::Stage;
+use crate::{protocol::Limits, stages::Stage};
 
 /// Configurations of an arm that are checked before anything runs; the others when they are resolved.
 pub(super) const CHECKED: usize = 2000;
@@ -379,6 +379,8 @@ fn of_pipeline(pipeline: &Pipeline) -> Experiment {
         facets: Vec::<Axis>::new(),
         metric: Metric::default(),
         report: ReportSpec::default(),
+        limits: Limits::default(),
+        notify: None,
         notices: Vec::new(),
         sources: Vec::new(),
     }

@@ -8,6 +8,7 @@
 //! editors are told), `locate` and `diagnostic` (what is wrong, and where).
 
 mod arm;
+mod balance;
 mod diagnostic;
 mod domain;
 mod experiment;
@@ -16,6 +17,7 @@ mod graph;
 mod interpolate;
 pub mod json_schema;
 mod layers;
+pub mod limits;
 mod load;
 mod locate;
 mod metric;

@@ -436,11 +436,6 @@ pub fn check_schedules(stages: &[Arc<Checked>]) -> Vec<(usize, Fault)> {
             _ => continue,
         };
         let Some((backbone, cut)) = backbone_under(stages, stage) else { continue };
-        if backbone.name == TORCHSCRIPT.name {
-            let fault = Fault::key(&inside(kind.name), "the network of a TorchScript file cannot be fine-tuned");
-            faults.push((i, fault.help("train a head on its features: `extract_features` and `train_head`")));
-            continue;
-        }
         for misfit in freeze_schedule::resolve(&schedule, backbone, cut, optimizer).err().unwrap_or_default() {
             let path = match kind.name {
                 "lr_find" => format!("lr_find.{}", misfit.path.trim_start_matches("phases.0.")),

@@ -33,9 +33,39 @@ pub struct Params {
     /// Transforms of validation and test images, in order; empty means resize to `size`.
     #[serde(default)]
     pub eval: Vec<Transform>,
+    /// What is done about classes with few training images.
+    #[serde(default)]
+    pub balance: Balance,
     /// Of the augmentation; a literal, never the trial's seed.
     #[serde(default)]
     pub seed: u64,
+}
+
+/// What is done so that rare classes count as much as frequent ones. Validation and test images stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Nothing.
+    #[default]
+    None,
+    /// What trains on these images weighs the loss: `class_weights: balanced` of `train_head` and `fine_tune`.
+    ClassWeights,
+    /// Every view holds further augmented copies of the images of a class, until it has as many as the largest.
+    Oversample,
+    /// As `oversample`, but each further image lies between one of the class and one of its 5 nearest neighbours there (SMOTE,
+    /// Chawla et al. 2002, in pixels).
+    Synthesize,
+}
+
+impl Balance {
+    /// Whether views hold more images than the training split.
+    pub fn tops_up(self) -> bool {
+        matches!(self, Balance::Oversample | Balance::Synthesize)
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Balance::None
+    }
 }
 
 fn one() -> u32 {
@@ -52,7 +82,10 @@ pub struct Work {
     pub size: u32,
     /// Without `normalize`, which belongs to the model's input.
     pub transforms: Vec<Transform>,
-    /// 0 where no transform draws.
+    /// Of a training view: how rare classes are topped up.
+    #[serde(default, skip_serializing_if = "Balance::is_none")]
+    pub balance: Balance,
+    /// 0 where nothing is drawn.
     pub seed: u64,
 }
 
@@ -70,13 +103,15 @@ impl Work {
             }
             transforms.push(Transform::Condition(condition));
         }
-        let draws = transforms.iter().any(Transform::draws);
+        let balance = if view.is_some() && params.balance.tops_up() { params.balance } else { Balance::None };
+        let draws = transforms.iter().any(Transform::draws) || balance.tops_up();
         Work {
             split,
             // Views that draw nothing are all the same one.
             view: view.filter(|_| draws),
             size: params.size,
             transforms,
+            balance,
             seed: if draws { params.seed } else { 0 },
         }
     }

@@ -1,7 +1,6 @@
 //! Digests of files outside the store, remembered by (path, size, modification time, inode).
 
 use std::{
-    collections::HashMap,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -66,26 +65,29 @@ impl Store {
 
     /// BLAKE3 digests (hex) of `paths`, in their order; only files that changed since the last call are read.
     pub fn file_digests(&mut self, paths: &[PathBuf]) -> Result<Vec<String>> {
-        let mut known: HashMap<String, (Stat, String)> = HashMap::new();
+        let mut known: Vec<Option<(Stat, String)>> = Vec::with_capacity(paths.len());
         {
             // One transaction: a lock for each of a million files would take longer than the look-up.
             let reading = self.db.unchecked_transaction()?;
             let mut query = reading.prepare_cached("SELECT size, mtime, inode, digest FROM files WHERE path = ?1")?;
             for path in paths {
-                let path = path.to_string_lossy().into_owned();
-                let mut rows = query.query([&path])?;
-                if let Some(row) = rows.next()? {
-                    let stat = Stat { size: row.get(0)?, mtime: row.get(1)?, inode: row.get(2)? };
-                    known.insert(path, (stat, row.get(3)?));
-                }
+                let mut rows = query.query([path.to_string_lossy()])?;
+                known.push(match rows.next()? {
+                    Some(row) => {
+                        let stat = Stat { size: row.get(0)?, mtime: row.get(1)?, inode: row.get(2)? };
+                        Some((stat, row.get(3)?))
+                    }
+                    None => None,
+                });
             }
         }
         let found: Vec<(Stat, String, bool)> = paths
             .par_iter()
-            .map(|path| {
+            .zip(known)
+            .map(|(path, known)| {
                 let now = stat(path)?;
-                match known.get(path.to_string_lossy().as_ref()) {
-                    Some((then, digest)) if *then == now => Ok((now, digest.clone(), false)),
+                match known {
+                    Some((then, digest)) if then == now => Ok((now, digest, false)),
                     _ => Ok((now, digest_file(path)?, true)),
                 }
             })

@@ -9,6 +9,7 @@
 //!   log/                        traces, and one file a node
 //! ```
 
+pub mod eviction;
 pub mod files;
 pub mod nodes;
 pub mod objects;

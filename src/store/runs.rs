@@ -47,7 +47,7 @@ pub struct RunRecord {
     pub path: String,
     pub started: f64,
     pub finished: Option<f64>,
-    /// `running`, `done`, `failed`, `interrupted`.
+    /// `running`, `done`, `failed`, `interrupted`, `stopped`, `cancelled`.
     pub status: String,
     pub pid: u32,
     pub jobs: usize,
@@ -58,6 +58,22 @@ pub struct RunRecord {
     pub progress: Progress,
     /// Seconds from the last update to the end, as estimated then.
     pub eta: Option<f64>,
+}
+
+impl RunRecord {
+    /// Whether its process is there. A number that was given to another program since does not count, nor does a process that
+    /// has ended and that nobody has asked how.
+    pub fn is_alive(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // `pid (name) state ...`
+        let Some((name, rest)) = stat.rsplit_once(')') else { return false };
+        name.ends_with("(thawline") && !rest.trim_start().starts_with(['Z', 'X'])
+    }
+
+    /// Its status; a run that was killed never said that it ended.
+    pub fn state(&self) -> &str {
+        if self.status == "running" && !self.is_alive() { "killed" } else { &self.status }
+    }
 }
 
 /// One trial of a run.
@@ -190,6 +206,11 @@ impl Store {
         let mut query = self.db.prepare_cached(&sql)?;
         let rows = query.query_map(params![experiment, limit as i64], run_record)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub fn run(&self, id: i64) -> Result<RunRecord> {
+        let sql = format!("SELECT {RUN} FROM runs WHERE id = ?1");
+        Ok(self.db.prepare_cached(&sql)?.query_row([id], run_record)?)
     }
 
     /// Adds or replaces trials of a run.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thawline::rng::Draws;
 
-use crate::support::{Project, children, signal, stderr, undisturbed, wait_until};
+use crate::support::{Project, stderr, undisturbed, wait_until};
 
 /// Kills the coordinator once some nodes have finished, how many the seed says; then runs to the end.
 fn kill_the_coordinator(seed: u64) {
@@ -51,26 +51,6 @@ fn the_coordinator_killed_at_moment_3() {
 #[test]
 fn the_coordinator_killed_at_moment_4() {
     kill_the_coordinator(4);
-}
-
-#[test]
-fn a_killed_worker_fails_its_trial_alone() {
-    let project = Project::new();
-    let mut run = project.start(&["-j", "1"]);
-    assert!(wait_until(&mut run, || project.is_tuning()), "it ended before its worker was killed");
-    let workers = children(run.id());
-    assert_eq!(workers.len(), 1, "-j 1 has one worker");
-    signal(workers[0], libc::SIGKILL);
-    let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("signal 9"), "{}", stderr(&output));
-
-    let rows = project.json(&["results", "tiny", "--format", "json"]);
-    let status = |wanted: &str| rows.as_array().unwrap().iter().filter(|row| row["status"] == wanted).count();
-    assert_eq!((status("failed"), status("done")), (1, 5), "{rows:#}");
-
-    assert_eq!(project.run().failed, 0);
-    project.assert_as_undisturbed();
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The real programs on small real projects: one file a behaviour.
 
+mod balance;
 mod book;
+mod budget;
 mod cache;
 mod command;
+mod control;
 mod corruption;
 mod determinism;
 mod device;
@@ -10,6 +13,7 @@ mod diff;
 mod export;
 mod folds;
 mod gallery;
+mod gc;
 mod golden;
 mod init;
 mod interrupt;

@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("backbones", &["artifact"]),
     ("images", &["artifact", "rng"]),
     ("stages", &["artifact", "backbones", "images", "rng"]),
-    ("spec", &["artifact", "backbones", "images", "stages"]),
+    ("spec", &["artifact", "backbones", "images", "protocol", "stages"]),
     ("store", &["protocol"]),
     ("search", &["rng", "spec"]),
     ("plan", &["artifact", "backbones", "device", "images", "protocol", "spec", "stages", "store"]),

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use thawline::protocol::{ExportFormat, TrainedModel};
+use thawline::{
+    backbones::TORCHSCRIPT,
+    protocol::{ExportFormat, TrainedModel},
+};
 
 use crate::{
     nn::{
@@ -32,15 +35,17 @@ pub fn export(model: &TrainedModel, format: ExportFormat, metadata: &str, out: &
     Ok(tensors.len())
 }
 
-/// In forward order. A linear head has the name of the published classifier; with hidden layers it is numbered as a
+/// In forward order; of a TorchScript file, its state under `network.` and the head under `head.`. A linear head has the name of the published classifier; with hidden layers it is numbered as a
 /// `torch.nn.Sequential` of linear layers with ReLU between them.
 fn tensors(trained: &Trained) -> Result<Vec<(String, TensorData)>> {
     let network = &trained.network;
     let mut tensors = Vec::new();
     for block in 0..=network.cut(&trained.model.backbone)? {
         for (name, data) in network.export(block)? {
-            // PyTorch's normalisation also counts its batches, which changes nothing at a fixed momentum.
-            let counter = name.strip_suffix(".running_var").map(|norm| format!("{norm}.num_batches_tracked"));
+            // PyTorch's normalisation also counts its batches, which changes nothing at a fixed momentum. A TorchScript file has
+            // the counters themselves.
+            let norm = name.strip_suffix(".running_var").filter(|_| network.backbone().name != TORCHSCRIPT.name);
+            let counter = norm.map(|norm| format!("{norm}.num_batches_tracked"));
             tensors.push((name, data));
             let zero = || TensorData { dtype: Dtype::I64, shape: Vec::new(), bytes: 0i64.to_le_bytes().to_vec() };
             tensors.extend(counter.map(|name| (name, zero())));

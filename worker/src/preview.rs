@@ -1,7 +1,7 @@
 //! `thawline preview`, on the worker's side: prepares some training images as an `augment` stage would. Nothing is stored.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,7 @@ use thawline::{
 };
 
 use crate::{
-    stages::{self, prepare},
+    stages::{self, View},
     task::{Link, Task},
 };
 
@@ -50,17 +50,22 @@ pub fn preview(
     let dataset = dataset?;
     let source = Source::new(sources.get("root").context("no source `root`")?, dataset.reading.limits);
     let side = columns.first().context("nothing to show")?.size;
-    let rows = dataset.rows(Split::Train);
-    ensure!(!rows.is_empty(), "there are no training images");
-    // Spread over the split, so that all classes have a chance.
-    let count = images.min(rows.len());
-    let chosen: Vec<usize> = (0..count).map(|i| i * rows.len() / count).collect();
+    let views: Vec<View<'_>> = columns.iter().map(|work| View::new(work, &source, &dataset)).collect::<Result<_>>()?;
+    let longest = views.iter().max_by_key(|view| view.len()).context("nothing to show")?;
+    ensure!(!longest.is_empty(), "there are no training images");
+    // Spread over the split and what balance adds to it, so that all classes have a chance.
+    let count = images.min(longest.len());
+    let chosen: Vec<usize> = (0..count).map(|i| i * longest.len() / count).collect();
+    let number: HashMap<&str, usize> = dataset.rows(Split::Train).iter().map(|i| i.path.as_str()).zip(0..).collect();
     let tiles = |&row: &usize| -> Result<Vec<Rgb>> {
-        columns.iter().map(|work| Ok(prepare(work, &source, &dataset.reading, &rows, row)?.image)).collect()
+        // Where nothing is added, the image that is added to.
+        let own = number[longest.image(row).path.as_str()];
+        let tile = |view: &View<'_>| Ok(view.prepare(if row < view.len() { row } else { own })?.image);
+        views.iter().map(tile).collect()
     };
     let sheet: Vec<Vec<Rgb>> = chosen.par_iter().map(tiles).collect::<Result<_>>()?;
     sheet::write(&sheet, side, to)?;
-    Ok(chosen.iter().map(|&row| rows[row].path.clone()).collect())
+    Ok(chosen.iter().map(|&row| longest.image(row).path.clone()).collect())
 }
 
 /// The dataset, as its stage finds it.

@@ -1,7 +1,7 @@
 //! How a run begins and ends: what is planned at once, and what goes on record.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::mpsc::channel,
     time::Instant,
 };
@@ -17,19 +17,21 @@ use super::{
         git,
         interrupt::Interrupts,
         packs::Packs,
-        pool::{Message, Pool},
+        pool::Pool,
         rows,
         scheduler::{Scheduler, State},
         thaw_line::{Storing, ThawLines},
     },
-    Coordinator,
+    Attempts, Closing, Coordinator,
 };
 use crate::{
     device::Device,
+    engine::{deadline::Deadline, estimate::Estimate},
     plan::{
         Plan, Sources, TrialId,
         sources::{DiskSources, Seen},
     },
+    protocol::Limits,
     spec::{Experiment, Goal},
     store::{
         NodeRecord, Store,
@@ -50,6 +52,14 @@ pub struct Options {
     pub storing: Storing,
     /// What numerical nodes compute on.
     pub device: Device,
+    /// What a node may cost, where its stage does not say.
+    pub limits: Limits,
+    /// When the run has to be over.
+    pub deadline: Option<Deadline>,
+    /// Close after so many trials were validated by this run.
+    pub max_trials: Option<usize>,
+    /// Only trials of these names run; of the others what is on record is used.
+    pub only: Option<HashSet<String>>,
     /// The command line, for the record.
     pub command: String,
 }
@@ -58,7 +68,7 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finish {
     pub run: i64,
-    /// `done`, `failed` or `interrupted`.
+    /// `done`, `failed`, `interrupted`, `stopped` (in time) or `cancelled`.
     pub status: &'static str,
     pub progress: Progress,
     pub seconds: f64,
@@ -114,7 +124,7 @@ fn run_arms(
     let thaw_lines = ThawLines::new(options.storing, store)?;
     let run = store.begin_run(&new_run(experiment, options, &tree))?;
     let (sender, messages) = channel();
-    let _interrupts = Interrupts::forward(sender.clone(), || Message::Interrupt)?;
+    let _interrupts = Interrupts::forward(sender.clone())?;
     let mut coordinator = Coordinator {
         experiment,
         options,
@@ -123,6 +133,14 @@ fn run_arms(
         pool: Pool::new(options.jobs, &store.dir().join("log"), options.device.gpus.clone(), sender)?,
         scheduler: Scheduler::new(options.force),
         mean_seconds: store.mean_seconds()?,
+        estimate: Estimate::new(store.mean_seconds()?),
+        estimated: None,
+        told: false,
+        attempts: Attempts::default(),
+        limits_memory: options.limits.or(experiment.limits).max_memory.is_some(),
+        closing: Closing::default(),
+        longest_epoch: 0.0,
+        epoch_ended: HashMap::new(),
         plan,
         files,
         store,
@@ -133,11 +151,10 @@ fn run_arms(
         thaw_lines,
         stopping: None,
     };
+    coordinator.leave_out(&trials);
     let outcome = coordinator.drive(arms, &messages, trials, &wanted);
     let status = match &outcome {
-        Ok(()) => {
-            coordinator.stopping.unwrap_or(if coordinator.scheduler.progress().failed > 0 { "failed" } else { "done" })
-        }
+        Ok(()) => coordinator.status(),
         Err(_) => "failed",
     };
     coordinator.finish(status)?;

@@ -258,7 +258,8 @@ pub struct DrawKey<'a> {
     pub seed: u64,
     /// [`Image::id`](crate::artifact::Image::id).
     pub image: &'a str,
-    pub view: u32,
+    /// The view, and in its upper 32 bits which of several copies of the image in it.
+    pub view: u64,
 }
 
 /// Applies `transforms` in order; no transforms at all mean a bilinear resize to `size` x `size`.
@@ -293,7 +294,7 @@ pub fn prepare(image: Rgb, transforms: &[Transform], size: u32, key: DrawKey<'_>
 
 /// One transform, drawing from the stream of that purpose.
 fn step(transform: &Transform, image: Rgb, size: u32, key: DrawKey<'_>, purpose: &str) -> Result<Rgb> {
-    let mut draws = Draws::new(key.seed, key.image, u64::from(key.view), purpose);
+    let mut draws = Draws::new(key.seed, key.image, key.view, purpose);
     transform.step().apply(image, size, &mut draws).with_context(|| format!("`{}`", transform.name()))
 }
 

@@ -44,7 +44,7 @@ pub fn stacked(images: &[Rgb]) -> Rgb {
 
 fn apply(transforms: &[Transform], image: &Rgb, view: u32) -> Rgb {
     let mut image = image.clone();
-    let key = DrawKey { seed: 0, image: "reference", view };
+    let key = DrawKey { seed: 0, image: "reference", view: view.into() };
     for transform in transforms {
         image = super::step(transform, image, 0, key, transform.name()).unwrap();
     }

@@ -65,7 +65,7 @@ impl Lowering<'_> {
         let (root, files) = self.sources.program(params)?;
         let extra = Extra {
             sources: [("root".to_string(), root)].into(),
-            limits: Limits { timeout: params.timeout, retries: params.retries },
+            limits: Limits { timeout: params.timeout, retries: Some(params.retries), max_memory: None },
             threads: Some(params.resources.threads),
             ..Extra::default()
         };

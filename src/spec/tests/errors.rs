@@ -57,6 +57,8 @@ mistakes! {
     transform_with_wrong_settings: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: big }, { resize: { siz: 3 } }, { center_crop: 224, resize: 2 }, 7, { resize: [1, 2, 3] }, { normalize: imagenet }]";
     transform_with_an_impossible_range: PIPELINE, "size: 224" => "size: 224, eval: [{ rotate: 400 }]";
     transform_out_of_range: PIPELINE, "size: 224" => "size: 224, eval: [{ rotate: { degrees: 20, fill: mirror } }, { vertical_flip: { p: 2 } }, { condition: { name: fogg, severity: 6 } }]";
+    balanced_twice: PIPELINE, "size: 224, views: \"${views}\" } }\n  features: { extract_features: { images: views, backbone: \"${backbone}\", weights: \"${weights}\" } }\n  probe:    { train_head: { features: features, epochs: 25," => "size: 224, views: \"${views}\", balance: oversample } }\n  features: { extract_features: { images: views, backbone: \"${backbone}\", weights: \"${weights}\" } }\n  probe:    { train_head: { features: features, epochs: 25, class_weights: balanced,";
+    unknown_balance: PIPELINE, "size: 224" => "size: 224, balance: smote";
     mixed_images_to_evaluate: PIPELINE, "size: 224" => "size: 224, eval: [{ resize: 256 }, { mixup: 0.2 }]";
     transforms_out_of_order: PIPELINE, "size: 224" => "size: 224, eval: [normalize, { resize: 256 }]";
     undeclared_parameter: PIPELINE, "size: 224" => "size: \"${sise}\", seed: \"${view}\"";

@@ -18,7 +18,7 @@ pub enum Frozen {
         layers: Vec<Layer>,
         tensors: BTreeMap<String, Tensor>,
     },
-    /// As it is: what is inside is not known.
+    /// As it is, its tensors shared: what is inside is not known.
     Script(Arc<Script>),
 }
 
@@ -38,7 +38,7 @@ impl Frozen {
         let _guard = no_grad_guard();
         match self {
             Frozen::Layers { layers, tensors } => Forward { tensors, train_norms: false }.run(layers, x),
-            Frozen::Script(script) => script.forward(x),
+            Frozen::Script(script) => script.forward(x, false),
         }
     }
 }

@@ -37,6 +37,11 @@ impl Images {
         self.views.images
     }
 
+    /// Height and width.
+    pub fn size(&self) -> (usize, usize) {
+        (self.views.height, self.views.width)
+    }
+
     /// The images `rows` as network input f32 [rows or more, 3, height, width]; the first is repeated up to `padded` images.
     fn input(&self, rows: &[usize], padded: usize, normalization: Normalization) -> Result<Tensor> {
         let (height, width) = (self.views.height, self.views.width);

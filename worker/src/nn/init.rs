@@ -28,7 +28,7 @@ pub fn values(spec: &ParameterSpec, initialization: Initialization, seed: u64) -
         (Role::ConvWeight | Role::LinearWeight, Initialization::Transformer)
         | (Role::ProjectionWeight | Role::Embedding, _) => normal(&mut draws, 0.02),
         (Role::NormWeight | Role::RunningVar, _) => vec![1.0; count],
-        (Role::Bias | Role::NormBias | Role::RunningMean, _) => vec![0.0; count],
+        (Role::Bias | Role::NormBias | Role::RunningMean | Role::Buffer, _) => vec![0.0; count],
         (Role::LayerScale, _) => vec![LAYER_SCALE; count],
     }
 }

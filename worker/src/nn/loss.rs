@@ -43,13 +43,14 @@ impl Targets {
         Ok(Targets { labels, classes, smoothing, weights, soft: None })
     }
 
-    /// The same images in a view that mixes them; as they are where `soft` is `None`.
+    /// The same images in a view of `images` rows, which may mix some and hold more; as they are where `soft` is `None`.
     ///
     /// # Errors
     /// When a class is not below the number of classes, or there are not as many rows.
-    pub fn of_view(&self, soft: Option<SoftTargets>) -> Result<Targets> {
+    pub fn of_view(&self, soft: Option<SoftTargets>, images: usize) -> Result<Targets> {
+        let rows = soft.as_ref().map_or(self.len(), |soft| soft.classes.len());
+        ensure!(rows == images, "{images} rows for {rows} images");
         if let Some(soft) = &soft {
-            ensure!(soft.classes.len() == self.len(), "{} soft targets for {} images", soft.classes.len(), self.len());
             let wrong = soft.classes.iter().flatten().find(|&&class| class as usize >= self.classes);
             ensure!(wrong.is_none(), "class {} with {} classes", wrong.copied().unwrap_or_default(), self.classes);
         }
@@ -73,11 +74,11 @@ impl Targets {
     }
 
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.soft.as_ref().map_or(self.labels.len(), |soft| soft.classes.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
     /// The targets of `rows` (indices below `len`), padded to `padded` rows.
@@ -187,7 +188,7 @@ mod tests {
         let probabilities = Tensor::from_slice(&[0.0f32, 0.3, 0.7, 1.0, 0.0, 0.0, 0.0, 0.1, 0.9]).view([3, 3]);
         for (weights, smoothing) in [(vec![1.0; 3], 0.0), (vec![0.5, 2.0, 1.5], 0.0), (vec![0.5, 2.0, 1.5], 0.1)] {
             let hard = Targets::new(vec![1, 0, 2], weights.clone(), smoothing).unwrap();
-            let targets = hard.of_view(Some(soft.clone())).unwrap();
+            let targets = hard.of_view(Some(soft.clone()), 3).unwrap();
             let weight = Tensor::from_slice(&weights).to_kind(Kind::Float);
             let mean = tch::Reduction::Mean;
             let expected = logits.cross_entropy_loss(&probabilities, Some(&weight), mean, -100, smoothing);
@@ -198,8 +199,10 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{weights:?} {smoothing}: {found} {expected}");
             assert_eq!(Vec::<i64>::try_from(&batch.labels).unwrap(), [2, 0, 2, -1]);
         }
+        // A view may hold more than the images.
         let hard = Targets::plain(vec![0, 1], 3).unwrap();
-        assert!(hard.of_view(Some(soft)).unwrap_err().to_string().contains("3 soft targets for 2 images"));
+        assert_eq!(hard.of_view(Some(soft.clone()), 3).unwrap().len(), 3);
+        assert!(hard.of_view(Some(soft), 2).unwrap_err().to_string().contains("2 rows for 3 images"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use super::{
     checkpoint::{self, Dtype, TensorData},
@@ -16,7 +16,7 @@ use super::{
 };
 use thawline::{
     artifact::model::{BackboneSpec, Pooling, Weights},
-    backbones::{self, Backbone, ParameterSpec, TORCHSCRIPT},
+    backbones::{self, Backbone, Block, ParameterSpec, TORCHSCRIPT},
 };
 
 /// A backbone with its tensors: f32, contiguous, not requiring gradients until a trainer asks for them.
@@ -116,18 +116,58 @@ impl Network {
     /// and `set_requires_grad` are seen by [`Network::forward`].
     pub fn tensors(&self, block: usize) -> Result<Vec<(ParameterSpec, Tensor)>> {
         let specs = self.block(block)?.tensors();
+        if let Some(script) = &self.script {
+            let shared = |(spec, tensor): &(ParameterSpec, Tensor)| (spec.clone(), tensor.shallow_clone());
+            return Ok(script.tensors().iter().map(shared).collect());
+        }
         specs.into_iter().map(|spec| Ok((spec.clone(), self.tensor(&spec.name)?))).collect()
+    }
+
+    /// Trainable parameters up to and with block `cut`.
+    pub fn parameters(&self, cut: usize) -> u64 {
+        let count = |(spec, tensor): &(ParameterSpec, Tensor)| spec.role.is_parameter() as u64 * tensor.numel() as u64;
+        let of_script = self.script.iter().flat_map(|script| script.tensors()).map(count);
+        self.backbone.blocks.iter().take(cut + 1).map(Block::parameters).chain(of_script).sum()
+    }
+
+    /// Width of the feature rows that `spec` makes of images of height x width. A TorchScript file is run once to know it.
+    pub fn features(&self, spec: &BackboneSpec, height: usize, width: usize) -> Result<usize> {
+        let channels = match &self.script {
+            Some(script) => script.try_out(height, width)?.shape[0] as usize,
+            None => self.block(self.cut(spec)?)?.channels,
+        };
+        Ok(spec.pooling.width(channels))
+    }
+
+    /// What a person should know before the network trains on images of height x width: of a TorchScript file, which shows only
+    /// when it runs.
+    ///
+    /// # Errors
+    /// When nothing of it could train.
+    pub fn check_trainable(&self, height: usize, width: usize) -> Result<Vec<String>> {
+        let Some(script) = &self.script else { return Ok(Vec::new()) };
+        script.check_trainable()?;
+        Ok(script.try_out(height, width)?.notes)
     }
 
     /// Copies a model's own version of `blocks` into the tensors; every tensor of those blocks must be in `data`.
     pub fn overwrite(&self, blocks: &[usize], data: &BTreeMap<String, TensorData>) -> Result<()> {
-        let mut specs = Vec::new();
+        let mut own = Vec::new();
         for &block in blocks {
-            specs.extend(self.block(block)?.tensors());
+            own.extend(self.tensors(block)?);
         }
+        let misfit = |(spec, _): &(ParameterSpec, Tensor)| match data.get(&spec.name) {
+            None => Some(format!("`{}` {:?} is missing", spec.name, spec.shape)),
+            Some(found) if found.shape != spec.shape => {
+                Some(format!("`{}` is {:?}, expected {:?}", spec.name, found.shape, spec.shape))
+            }
+            Some(_) => None,
+        };
+        let problems: Vec<String> = own.iter().filter_map(misfit).collect();
+        ensure!(problems.is_empty(), "these are not weights of {}:\n  {}", self.backbone.name, problems.join("\n  "));
         let _guard = no_grad_guard();
-        for (name, tensor) in take(self.backbone, specs.into_iter(), data)? {
-            self.tensor(&name)?.f_copy_(&tensor)?;
+        for (spec, mut tensor) in own {
+            tensor.f_copy_(&as_it_is(&data[&spec.name])?)?;
         }
         Ok(())
     }
@@ -144,7 +184,7 @@ impl Network {
     /// running ones and changes nothing. Keeps the memory format of `x`; channels-last is the fast one.
     pub fn forward(&self, x: &Tensor, blocks: Range<usize>, train_norms: impl Fn(usize) -> bool) -> Result<Tensor> {
         if let (Some(script), false) = (&self.script, blocks.is_empty()) {
-            return script.forward(x);
+            return script.forward(x, train_norms(0));
         }
         let mut x = x.shallow_clone();
         for index in blocks {
@@ -227,52 +267,41 @@ impl Classifier {
     }
 }
 
-/// The tensors of `specs` out of `data`, or one error that names all that do not fit.
-fn take(
-    backbone: &Backbone,
-    specs: impl Iterator<Item = ParameterSpec>,
-    data: &BTreeMap<String, TensorData>,
-) -> Result<BTreeMap<String, Tensor>> {
-    let mut tensors = BTreeMap::new();
-    let mut problems = Vec::new();
-    for spec in specs {
-        match data.get(&spec.name) {
-            None => problems.push(format!("`{}` {:?} is missing", spec.name, spec.shape)),
-            Some(found) if found.shape != spec.shape => {
-                problems.push(format!("`{}` is {:?}, expected {:?}", spec.name, found.shape, spec.shape));
-            }
-            Some(found) => {
-                tensors.insert(spec.name, from_data(found)?);
-            }
-        }
-    }
-    ensure!(problems.is_empty(), "these are not weights of {}:\n  {}", backbone.name, problems.join("\n  "));
-    Ok(tensors)
-}
-
 /// A float32 tensor of the same shape and values, where this process computes.
 pub fn from_data(data: &TensorData) -> Result<Tensor> {
+    Ok(as_it_is(data)?.f_to_kind(Kind::Float)?)
+}
+
+/// [`from_data`] in the type that the data has.
+fn as_it_is(data: &TensorData) -> Result<Tensor> {
     let TensorData { dtype, shape, bytes } = data;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let length = count.and_then(|n| n.checked_mul(dtype.size()));
     ensure!(length == Some(bytes.len()), "a tensor of shape {shape:?} and type {dtype:?} has {} bytes", bytes.len());
-    let kind = match dtype {
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
-        Dtype::F16 => Kind::Half,
-        Dtype::Bf16 => Kind::BFloat16,
-        Dtype::I64 => Kind::Int64,
-        Dtype::I32 => Kind::Int,
-        Dtype::U8 => Kind::Uint8,
-        Dtype::Bool => Kind::Bool,
-    };
+    let (_, kind) = KINDS.iter().find(|(known, _)| known == dtype).context("a type that tensors do not have")?;
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    placed(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_kind(Kind::Float)?)
+    placed(Tensor::f_from_data_size(bytes, &shape, *kind)?)
 }
 
-/// A tensor's values in float32, detached, in row-major order.
+/// A tensor's values in its own type, detached, in row-major order.
 pub fn to_data(tensor: &Tensor) -> Result<TensorData> {
     let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-    let flat = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?;
-    Ok(TensorData::from_f32(shape, &Vec::<f32>::try_from(&flat)?))
+    let kind = tensor.kind();
+    let (dtype, _) = KINDS.iter().find(|(_, known)| *known == kind).with_context(|| format!("a tensor of {kind:?}"))?;
+    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; tensor.numel() * dtype.size()];
+    flat.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(TensorData { dtype: *dtype, shape, bytes })
 }
+
+/// Types of stored elements as libtorch calls them.
+const KINDS: [(Dtype, Kind); 8] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F64, Kind::Double),
+    (Dtype::F16, Kind::Half),
+    (Dtype::Bf16, Kind::BFloat16),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::Bool, Kind::Bool),
+];

@@ -5,7 +5,6 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 use thawline::{
     artifact::{Model, Views, activations::ActivationsWriter},
-    backbones::Block,
     protocol::{Answer, Outcome},
     stages::activations::Work,
 };
@@ -46,11 +45,8 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
         Some(writer) => writer.finish()?,
         None => ActivationsWriter::create(&task.out, 0, &[])?.finish()?,
     }
-    let mut outcome = Outcome {
-        images_seen: count as u64,
-        total_parameters: backbone.blocks[..=cut].iter().map(Block::parameters).sum(),
-        ..Outcome::default()
-    };
+    let mut outcome =
+        Outcome { images_seen: count as u64, total_parameters: network.parameters(cut), ..Outcome::default() };
     // What the engine predicts the next decision by.
     let (_, multiply_adds) = backbone.outputs(height, width)?[cut];
     let rate = (count as u64 * multiply_adds) as f64 / start.elapsed().as_secs_f64();

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use rayon::prelude::*;
 use thawline::{
-    artifact::{Dataset, Image, Reading, SoftTargets, views::ViewsWriter},
-    images::{
-        Rgb,
-        source::Source,
-        transforms::{self, DrawKey, Transform},
-    },
+    artifact::{Dataset, SoftTargets, views::ViewsWriter},
+    images::source::Source,
     protocol::{Answer, Outcome},
-    rng::Draws,
     stages::augment::Work,
 };
 
 use crate::task::{Stopped, Task};
+
+mod balance;
+mod view;
+
+pub use view::{Prepared, View};
 
 /// Most bytes of prepared images that wait to be written.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -24,80 +24,34 @@ const CHUNK_BYTES: usize = 64 << 20;
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let dataset = Dataset::read(task.input("dataset")?)?;
     let source = Source::new(task.source("root")?, dataset.reading.limits);
-    let rows = dataset.rows(work.split);
+    let view = View::new(work, &source, &dataset)?;
+    let count = view.len();
     let side = work.size as usize;
-    let mut writer = ViewsWriter::create(&task.out, rows.len(), side, side)?;
+    let mut writer = ViewsWriter::create(&task.out, count, side, side)?;
     let chunk = (CHUNK_BYTES / (side * side * 3).max(1)).clamp(1, 256);
-    let mixes = transforms::split_mixing(&work.transforms).1.is_some();
     let mut targets = SoftTargets::default();
-    let numbers: Vec<usize> = (0..rows.len()).collect();
+    let numbers: Vec<usize> = (0..count).collect();
     let mut done = 0;
     for chunk in numbers.chunks(chunk) {
-        let prepared: Vec<Result<Prepared>> =
-            chunk.par_iter().map(|&row| prepare(work, &source, &dataset.reading, &rows, row)).collect();
+        let prepared: Vec<Result<Prepared>> = chunk.par_iter().map(|&row| view.prepare(row)).collect();
         for (prepared, &row) in prepared.into_iter().zip(chunk) {
             let Prepared { image, mixed } = prepared?;
             writer.push(&image.pixels)?;
             let (partner, share) = mixed.unwrap_or((row, 1.0));
-            targets.push(rows[row].label, rows[partner].label, share);
+            targets.push(view.label(row), view.label(partner), share);
         }
         done += chunk.len();
-        if task.link.progress(done as u64, rows.len() as u64) != Answer::Continue {
+        if task.link.progress(done as u64, count as u64) != Answer::Continue {
             return Err(Stopped.into());
         }
     }
     writer.finish()?;
-    if mixes {
+    if !view.shows_its_labels() {
         targets.write(&task.out)?;
     }
-    let metrics = BTreeMap::from([("images".to_string(), rows.len() as f64)]);
-    Ok(Outcome { metrics, images_seen: rows.len() as u64, ..Outcome::default() })
-}
-
-/// A row of a view.
-pub struct Prepared {
-    pub image: Rgb,
-    /// The row it was mixed with, and what is left of its own label.
-    pub mixed: Option<(usize, f64)>,
-}
-
-/// Row `row` of `rows`: transformed, and mixed with another row where the last transform does that. A partner is prepared
-/// again for each image that it is mixed into, with its own draws, so that rows need not wait for each other.
-pub fn prepare(work: &Work, source: &Source, reading: &Reading, rows: &[&Image], row: usize) -> Result<Prepared> {
-    let alone =
-        |image: &Image| prepare_alone(work, transforms::split_mixing(&work.transforms).0, source, reading, image);
-    let mixing = transforms::split_mixing(&work.transforms).1;
-    let own = rows[row];
-    let mut image = alone(own)?;
-    let drawn = mixing.and_then(|(mixing, name)| {
-        let mut draws = Draws::new(work.seed, &own.id, u64::from(work.view.unwrap_or(0)), name);
-        mixing.draw(row, rows.len(), work.size, &mut draws)
-    });
-    let mixed = match drawn {
-        Some(mix) => {
-            let partner = alone(rows[mix.partner])?;
-            Some((mix.partner, mix.apply(&mut image, &partner)))
-        }
-        None => None,
-    };
-    Ok(Prepared { image, mixed })
-}
-
-fn prepare_alone(
-    work: &Work,
-    transforms: &[Transform],
-    source: &Source,
-    reading: &Reading,
-    image: &Image,
-) -> Result<Rgb> {
-    let prepare = || -> Result<Rgb> {
-        let encoded = source.read(&image.path)?;
-        ensure!(encoded.id() == image.id, "it has changed since the dataset was scanned");
-        let decoded = encoded.decode(reading)?;
-        let key = DrawKey { seed: work.seed, image: &image.id, view: work.view.unwrap_or(0) };
-        transforms::prepare(decoded.image, transforms, work.size, key)
-    };
-    prepare().with_context(|| image.path.clone())
+    let metrics = BTreeMap::from([("images".to_string(), count as f64)]);
+    let notes = view.note(&dataset.classes).into_iter().collect();
+    Ok(Outcome { metrics, notes, images_seen: count as u64, ..Outcome::default() })
 }
 
 #[cfg(test)]
@@ -110,7 +64,7 @@ mod tests {
     use serde_json::json;
 
     use thawline::{
-        artifact::{Split, Views},
+        artifact::{Image, Reading, Split, Views},
         protocol::Epoch,
     };
 
@@ -192,7 +146,6 @@ mod tests {
     fn mixed_views_carry_soft_targets() {
         let (folder, root) = project(&["wide.png", "tall.png", "rgb_png.png"]);
         let dataset = Dataset::read(&folder.path().join("dataset")).unwrap();
-        let rows = dataset.rows(Split::Train);
         let work = |transforms: serde_json::Value| -> Work {
             serde_json::from_value(json!({
                 "split": "train", "view": 4, "size": 24, "transforms": transforms, "seed": 7
@@ -203,7 +156,7 @@ mod tests {
         let mixed = work(json!(["random_resized_crop", "horizontal_flip", { "mixup": 0.4 }]));
         for row in 0..3 {
             let source = Source::new(&root, dataset.reading.limits);
-            let image = |work: &Work, row| prepare(work, &source, &dataset.reading, &rows, row).unwrap();
+            let image = |work: &Work, row| View::new(work, &source, &dataset).unwrap().prepare(row).unwrap();
             let found = image(&mixed, row);
             let (partner, share) = found.mixed.unwrap();
             assert_ne!(partner, row);

@@ -28,6 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let limits = task.limits;
+    let retries = limits.retries.unwrap_or(0);
     let root = task.source("root")?.to_path_buf();
     for file in &work.files {
         let now = std::fs::read(root.join(&file.path)).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
@@ -45,10 +46,10 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let epochs = loop {
         match Program::start(work, &root, &path)?.watch(limits, task) {
             Ok(epochs) => break epochs,
-            Err(error) if error.is::<Stopped>() || attempt >= limits.retries => return Err(error),
+            Err(error) if error.is::<Stopped>() || attempt >= retries => return Err(error),
             Err(error) => {
                 attempt += 1;
-                task.link.log(&format!("{error:#}: attempt {} of {}", attempt + 1, limits.retries + 1));
+                task.link.log(&format!("{error:#}: attempt {} of {}", attempt + 1, retries + 1));
                 std::fs::remove_dir_all(&task.out)?;
                 std::fs::create_dir(&task.out)?;
                 pause(Duration::from_secs(1 << (attempt - 1).min(6)).min(LONGEST_PAUSE), task)?;

@@ -89,7 +89,7 @@ fn read_images(
     candidates: Vec<Candidate>,
     task: &mut Task<'_>,
 ) -> Result<(Vec<Seen>, Vec<Dropped>)> {
-    const CHUNK: usize = 256;
+    const CHUNK: usize = 1024;
     let labels: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let source = Source::new(root, reading.limits);
     let read = |candidate: &Candidate| -> Result<Seen> {

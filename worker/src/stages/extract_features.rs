@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use thawline::{
     artifact::{SoftTargets, Views},
-    backbones::Block,
     protocol::{Answer, Outcome},
     stages::extract_features::Work,
 };
@@ -32,7 +31,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     }
     Ok(Outcome {
         images_seen: views.images as u64,
-        total_parameters: network.backbone().blocks[..=cut].iter().map(Block::parameters).sum(),
+        total_parameters: network.parameters(cut),
         notes: network.notes().to_vec(),
         ..Outcome::default()
     })

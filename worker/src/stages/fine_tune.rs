@@ -21,7 +21,7 @@ use thawline::{
 };
 
 use self::checkpoint::{Checkpoint, Snapshot};
-use super::{epochs, train_head::parameters_up_to};
+use super::epochs;
 use crate::{
     nn::{
         Head, Images, Network, Score, Targets, Trainer,
@@ -39,7 +39,7 @@ use crate::{
 /// [`Stopped`]: crate::task::Stopped
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let data = Data::open(work, task)?;
-    let start = Start::open(work, task, &data.classes)?;
+    let start = Start::open(work, task, &data)?;
     let digest = digest(work, task)?;
     let mut done = match Checkpoint::read(&task.checkpoint, &digest) {
         Ok(found) => found,
@@ -50,7 +50,6 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     };
     let changed = work.phase.changed_blocks(start.network.backbone(), &work.backbone.cut)?;
     let (network, mut head, mut kept) = (start.network, start.head, start.kept);
-    let start_notes = if task.inputs.contains_key("model") { Vec::new() } else { network.notes().to_vec() };
     if let Some(done) = &done {
         task.link.log(&format!("going on after epoch {}", done.curve.len()));
         network.overwrite(&changed, &done.last.weights)?;
@@ -85,11 +84,11 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let epochs = so_far.curve.len() as u32;
     let head = trainer.head().spec.clone();
     let mut outcome = Outcome {
-        notes: start_notes,
+        notes: start.notes,
         epochs,
-        images_seen: u64::from(epochs) * data.train.len() as u64,
+        images_seen: u64::from(epochs) * data.rows() as u64,
         trained_parameters: trainer.trained_parameters(),
-        total_parameters: head.parameters() + parameters_up_to(&work.backbone)?,
+        total_parameters: head.parameters() + trainer.network().parameters(trainer.network().cut(&work.backbone)?),
         ..Outcome::default()
     };
     let (emitted, chosen) = match (so_far.best, &work.phase.early_stopping) {
@@ -109,7 +108,6 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
 /// The images and labels of a phase.
 pub(super) struct Data {
     pub classes: Vec<String>,
-    train: Targets,
     /// By view, with what its images show; only those that some epoch of the phase reads.
     pub views: BTreeMap<u32, (Images, Targets)>,
     /// `None` without validation images, and for who does not read them.
@@ -124,25 +122,43 @@ impl Data {
         ensure!(!labels.is_empty(), "there are no training images");
         let weights = class_weights(work.training.class_weights, &labels, classes);
         let train = Targets::new(labels, weights, work.training.label_smoothing)?;
-        let open = |of: &str, images: usize| {
+        let open = |of: &str| {
             let views = Views::open(task.input(&format!("views.{of}"))?)?;
-            ensure!(views.images == images, "`views.{of}` has {} images, the dataset {images}", views.images);
             let stored = task.inputs.get(&format!("activations.{of}")).map(|dir| Activations::open(dir)).transpose()?;
             Images::new(views, stored)
         };
         let mut views = BTreeMap::new();
         for epoch in 0..work.phase.epochs.min(work.views) {
             let view = (work.first_epoch + epoch) % work.views;
-            let soft = SoftTargets::read(task.input(&format!("views.train.{view}"))?, train.len())?;
-            views.insert(view, (open(&format!("train.{view}"), train.len())?, train.of_view(soft)?));
+            let images = open(&format!("train.{view}"))?;
+            let soft = SoftTargets::read(task.input(&format!("views.train.{view}"))?, images.count())?;
+            let targets = train.of_view(soft, images.count()).with_context(|| format!("`views.train.{view}`"))?;
+            views.insert(view, (images, targets));
         }
         let val = Targets::plain(dataset.labels(Split::Val), classes)?;
         let val = if val.is_empty() || !task.inputs.contains_key("views.val") {
             None
         } else {
-            Some((open("val", val.len())?, val))
+            let images = open("val")?;
+            ensure!(
+                images.count() == val.len(),
+                "`views.val` has {} images, the dataset {}",
+                images.count(),
+                val.len()
+            );
+            Some((images, val))
         };
-        Ok(Data { classes: dataset.classes, train, views, val })
+        Ok(Data { classes: dataset.classes, views, val })
+    }
+
+    /// Images an epoch, the same in every view.
+    fn rows(&self) -> usize {
+        self.views.values().next().map_or(0, |(_, targets)| targets.len())
+    }
+
+    /// Height and width of every image.
+    fn size(&self) -> (usize, usize) {
+        self.views.values().next().map_or((0, 0), |(images, _)| images.size())
     }
 }
 
@@ -154,23 +170,30 @@ pub(super) struct Start {
     changed: Vec<usize>,
     /// Optimiser state of the phase before, if it is kept.
     pub kept: BTreeMap<String, Tensor>,
+    /// What a person should know of the weights, and of training them.
+    notes: Vec<String>,
 }
 
 impl Start {
-    pub fn open(work: &Work, task: &Task<'_>, classes: &[String]) -> Result<Start> {
+    pub fn open(work: &Work, task: &Task<'_>, data: &Data) -> Result<Start> {
         let network = Network::open(&work.backbone, task.sources.get("weights").map(PathBuf::as_path))?;
+        let (height, width) = data.size();
         let backbone = network.backbone();
+        let mut notes = Vec::new();
+        if !work.phase.changed_blocks(backbone, &work.backbone.cut)?.is_empty() {
+            notes = network.check_trainable(height, width)?;
+        }
+        let classes = &data.classes;
         let Some(dir) = task.inputs.get("model") else {
-            let cut = backbone.blocks.iter().find(|b| b.name == work.backbone.cut);
-            let cut = cut.with_context(|| format!("{} has no block `{}`", backbone.name, work.backbone.cut))?;
-            let inputs = work.backbone.pooling.width(cut.channels);
+            let inputs = network.features(&work.backbone, height, width)?;
             let spec = HeadSpec { inputs, hidden: work.hidden.clone(), classes: classes.len() };
             let head = Head::random(&spec, task.seed)?;
-            return Ok(Start { network, head, changed: Vec::new(), kept: BTreeMap::new() });
+            notes.extend_from_slice(network.notes());
+            return Ok(Start { network, head, changed: Vec::new(), kept: BTreeMap::new(), notes });
         };
         let model = Model::read(dir)?;
         ensure!(
-            model.classes == classes,
+            model.classes == *classes,
             "the model to start from knows the classes {:?}, these images have {classes:?}",
             model.classes
         );
@@ -189,7 +212,7 @@ impl Start {
         // Only a phase of this schedule hands its state on; a model that someone starts from does not.
         let keeps = work.first_epoch > 0 && work.phase.keep_optimizer_state && state.exists();
         let kept = if keeps { load_state(&read_tensors(&state)?)? } else { BTreeMap::new() };
-        Ok(Start { network, head, changed, kept })
+        Ok(Start { network, head, changed, kept, notes })
     }
 }
 
@@ -215,7 +238,7 @@ fn train_epoch(work: &Work, task: &mut Task<'_>, data: &Data, trainer: &mut Trai
     let overall = work.first_epoch + epoch;
     let view = overall % work.views;
     let (images, targets) = data.views.get(&view).with_context(|| format!("view {view} was not opened"))?;
-    let order = Draws::new(task.seed, "", u64::from(overall), "batch_order").permutation(data.train.len());
+    let order = Draws::new(task.seed, "", u64::from(overall), "batch_order").permutation(targets.len());
     let mut dropout = Draws::new(task.seed, "", u64::from(overall), "dropout");
     let batches = trainer.batches(&order);
     let steps = batches.len() as u64;

@@ -15,7 +15,7 @@ use thawline::{
 
 use super::{
     fine_tune::{Data, Start},
-    train_head::{parameters_up_to, read, targets_of},
+    train_head::{parameters_up_to, read_view},
 };
 use crate::{
     nn::{Head, HeadPack, Images, Score, Targets, Trainer, class_weights, gather},
@@ -164,8 +164,7 @@ impl Learner {
         ensure!(!labels.is_empty(), "there are no training images");
         let weights = class_weights(training.class_weights, &labels, classes);
         let labels = Targets::new(labels, weights, training.label_smoothing)?;
-        let features = read(task, "features.train.0", labels.len())?;
-        let targets = targets_of(task, "features.train.0", &labels)?;
+        let (features, targets) = read_view(task, "features.train.0", &labels)?;
         let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
         let head = Head::random(&spec, task.seed)?;
         // The factor of each step is its learning rate.
@@ -181,13 +180,13 @@ impl Learner {
 
     fn network(work: &fine_tune::Work, task: &Task<'_>) -> Result<(Learner, Outcome)> {
         let mut data = Data::open(work, task)?;
+        let Start { network, head, kept, .. } = Start::open(work, task, &data)?;
         let (images, targets) = data.views.remove(&0).context("a view of the training images")?;
-        let Start { network, head, kept, .. } = Start::open(work, task, &data.classes)?;
         let in_head = head.spec.parameters();
         let trainer = Trainer::new(network, head, &work.backbone, &work.phase, &work.training, &kept)?;
         let outcome = Outcome {
             trained_parameters: trainer.trained_parameters(),
-            total_parameters: in_head + parameters_up_to(&work.backbone)?,
+            total_parameters: in_head + trainer.network().parameters(trainer.network().cut(&work.backbone)?),
             ..Outcome::default()
         };
         Ok((Learner::Network { trainer: Box::new(trainer), images, targets }, outcome))

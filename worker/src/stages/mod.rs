@@ -24,7 +24,7 @@ mod fine_tune;
 mod lr_find;
 mod train_head;
 
-pub use augment::prepare;
+pub use augment::View;
 
 /// Runs one node. `work` is the kind's `Work`.
 pub fn run(kind: &str, work: Value, task: &mut Task<'_>) -> Result<Outcome> {

@@ -45,8 +45,7 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
     let val_features = if val.is_empty() { None } else { Some(read(task, "features.val", val.len())?) };
 
     let mut view = 0;
-    let mut features = read(task, "features.train.0", train.len())?;
-    let mut targets = targets_of(task, "features.train.0", &train)?;
+    let (mut features, mut targets) = read_view(task, "features.train.0", &train)?;
     let spec = HeadSpec { inputs: features.width, hidden: training.hidden.clone(), classes };
     let rules: Vec<Optimizer> = works.iter().map(|work| work.training.optimizer).collect();
     let mut panels = Panels::new(&spec, &rules, training, task.seed)?;
@@ -56,17 +55,15 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
         ..Outcome::default()
     };
     let mut members: Vec<Member> = works.iter().map(|_| Member::new(outcome.clone())).collect();
-    let steps_per_epoch = train.len().div_ceil(training.batch_size) as u64;
+    let steps_per_epoch = targets.len().div_ceil(training.batch_size) as u64;
     let steps = steps_per_epoch * u64::from(training.epochs);
 
     for epoch in 0..training.epochs {
         if epoch % work.views != view {
             view = epoch % work.views;
-            let role = format!("features.train.{view}");
-            features = read(task, &role, train.len())?;
-            targets = targets_of(task, &role, &train)?;
+            (features, targets) = read_view(task, &format!("features.train.{view}"), &train)?;
         }
-        let order = Draws::new(task.seed, "", u64::from(epoch), "batch_order").permutation(train.len());
+        let order = Draws::new(task.seed, "", u64::from(epoch), "batch_order").permutation(targets.len());
         panels.begin_epoch(task.seed, epoch);
         let mut scores = vec![Score::default(); works.len()];
         let mut factor = 1.0;
@@ -86,7 +83,7 @@ pub fn run(works: &[Work], outs: &[PathBuf], task: &mut Task<'_>) -> Result<Vec<
             let val = val_scores.as_ref().map(|scores| &scores[at]);
             let metrics = epochs::metrics(&scores[at], val, lr, epoch + 1);
             member.outcome.epochs = epoch + 1;
-            member.outcome.images_seen += train.len() as u64;
+            member.outcome.images_seen += targets.len() as u64;
             match metrics.and_then(|metrics| {
                 member.after_epoch(training, epoch + 1, &metrics, || panels.head(at))?;
                 Ok(metrics)
@@ -223,16 +220,20 @@ impl Panels {
     }
 }
 
-/// One view's features, checked against the number of images.
-pub(super) fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
+/// One split's features, checked against the number of images.
+fn read(task: &Task<'_>, role: &str, images: usize) -> Result<Features> {
     let features = Features::read(task.input(role)?)?;
     ensure!(features.rows == images, "`{role}` has {} rows for {images} images", features.rows);
     Ok(features)
 }
 
-/// What the images of one view show: `labels`, unless the view mixes images.
-pub(super) fn targets_of(task: &Task<'_>, role: &str, labels: &Targets) -> Result<Targets> {
-    labels.of_view(SoftTargets::read(task.input(role)?, labels.len())?)
+/// One view's features, and what its images show: `labels`, unless the view mixes images or has more of them.
+pub(super) fn read_view(task: &Task<'_>, role: &str, labels: &Targets) -> Result<(Features, Targets)> {
+    let dir = task.input(role)?;
+    let features = Features::read(dir)?;
+    let soft = SoftTargets::read(dir, features.rows)?;
+    let targets = labels.of_view(soft, features.rows).with_context(|| format!("`{role}`"))?;
+    Ok((features, targets))
 }
 
 /// Parameters of the backbone's blocks up to its cut.

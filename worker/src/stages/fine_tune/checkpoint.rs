@@ -53,7 +53,7 @@ impl Checkpoint {
         for (part, snapshot) in parts {
             for (kind, tensors) in [("weights", &snapshot.weights), ("state", &snapshot.state)] {
                 for (name, data) in tensors {
-                    let view = TensorView::new(safetensors::Dtype::F32, data.shape.clone(), &data.bytes)?;
+                    let view = TensorView::new(data.dtype.to_safetensors(), data.shape.clone(), &data.bytes)?;
                     views.push((format!("{part}/{kind}/{name}"), view));
                 }
             }

@@ -95,6 +95,7 @@ fn work_at(cut: &str, phase: serde_json::Value, first_epoch: u32) -> Work {
 struct Bench {
     dir: tempfile::TempDir,
     inputs: BTreeMap<String, PathBuf>,
+    sources: BTreeMap<String, PathBuf>,
 }
 
 impl Bench {
@@ -102,7 +103,7 @@ impl Bench {
         tch::set_num_threads(1);
         let dir = tempfile::tempdir().unwrap();
         let inputs = write_inputs(dir.path(), TRAIN, VAL, 32);
-        Bench { dir, inputs }
+        Bench { dir, inputs, sources: BTreeMap::new() }
     }
 
     fn run(&self, name: &str, work: &Work, model: Option<&str>, recorder: &mut Recorder) -> Result<Outcome> {
@@ -113,7 +114,7 @@ impl Bench {
         let checkpoint = self.dir.path().join(format!("{name}.checkpoint"));
         let mut task = Task {
             inputs,
-            sources: BTreeMap::new(),
+            sources: self.sources.clone(),
             seed: 3,
             limits: Default::default(),
             out,
@@ -175,6 +176,48 @@ fn stopped_after_each_epoch_and_resumed_gives_equal_bits() {
     assert_eq!(bench.file("straight", Model::WEIGHTS), bench.file("resumed", Model::WEIGHTS));
 }
 
+#[test]
+fn a_torchscript_file_is_trained_whole_and_resumed_with_equal_bits() {
+    let mut bench = Bench::new();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/torchscript/scripted.pt");
+    let digest = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
+    bench.sources.insert("weights".into(), path);
+    let schedule = serde_json::json!({ "phases": [
+        { "train": "head", "epochs": 1, "lr": 0.01 },
+        { "train": "all", "epochs": 3, "lr": 0.01, "layer_decay": 0.5, "optimizer": { "adamw": {} } },
+    ] });
+    let resolve = |schedule| {
+        let schedule = serde_json::from_value(schedule).unwrap();
+        freeze_schedule::resolve(&schedule, &backbones::TORCHSCRIPT, "network", sgd()).unwrap()
+    };
+    let phases = resolve(schedule);
+    let work = |i: usize| {
+        let mut work = work(upper_phase(1), i as u32);
+        let weights = Weights::File { digest: digest.clone(), fill: None };
+        work.backbone =
+            BackboneSpec { backbone: "torchscript".into(), weights, cut: "network".into(), ..spec("blocks.4") };
+        work.phase = phases[i].1.clone();
+        work
+    };
+    let first = bench.go("first", &work(0), None);
+    // 274 parameters of the network, and a head on its five features.
+    assert_eq!((first.trained_parameters, first.total_parameters), (12, 274 + 12));
+    assert!(Model::read(&bench.dir.path().join("first")).unwrap().changed_blocks.is_empty());
+
+    let outcome = bench.go("straight", &work(1), Some("first"));
+    assert_eq!((outcome.trained_parameters, outcome.total_parameters), (274 + 12, 274 + 12));
+    let last = Recorder { last: Some(2), ..Recorder::default() };
+    assert!(bench.run("resumed", &work(1), Some("first"), &mut { last }).unwrap_err().is::<Stopped>());
+    assert_eq!(bench.go("resumed", &work(1), Some("first")), outcome);
+    for file in [Model::WEIGHTS, Model::OPTIMIZER, "model.json"] {
+        assert_eq!(bench.file("straight", file), bench.file("resumed", file), "{file}");
+    }
+    let trained = bench.tensors("straight");
+    assert_eq!(trained["network.again.weight"], trained["network.mix.weight"], "one tensor of two names");
+    let steps = 3 * TRAIN.div_ceil(4) as i64 - 3;
+    assert_eq!(trained["network.bn.num_batches_tracked"].bytes, steps.to_le_bytes(), "the image left over joins");
+}
+
 /// Two phases, the second below whose line a block was trained and frozen again; interrupted too.
 #[test]
 fn stored_and_streamed_activations_give_equal_bits() {
@@ -183,7 +226,8 @@ fn stored_and_streamed_activations_give_equal_bits() {
         let phase = |block: &str| serde_json::json!({ "train": [block, "head"], "epochs": 2, "lr": 0.01, "batch_norm": policy });
         let (first, second) = (work(phase("blocks.2"), 0), work(phase("blocks.4"), 2));
         for (line, work, model) in [("blocks.1", &first, None), ("blocks.3", &second, Some("streamed.1"))] {
-            let mut stored = Bench { dir: tempfile::tempdir().unwrap(), inputs: bench.inputs.clone() };
+            let mut stored =
+                Bench { dir: tempfile::tempdir().unwrap(), inputs: bench.inputs.clone(), sources: BTreeMap::new() };
             for of in ["train.0", "train.1", "val"] {
                 let folder = stored.dir.path().join(format!("activations.{of}"));
                 std::fs::create_dir_all(&folder).unwrap();
@@ -250,7 +294,7 @@ impl Bench {
         let (out, checkpoint) = (dir.join("out"), dir.join("checkpoint"));
         Task {
             inputs: self.inputs.clone(),
-            sources: BTreeMap::new(),
+            sources: self.sources.clone(),
             seed: 3,
             limits: Default::default(),
             out,
