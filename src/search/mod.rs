@@ -5,7 +5,11 @@
 //! results of suggestions up to i - q in order of id, where q is the sweep's `parallel`, and all draws are named by (the
 //! sweep's seed, arm, i, purpose). A method therefore holds no results: it sees them anew at every suggestion.
 
+mod cma_es;
+mod descent;
+mod gp;
 mod grid;
+mod linear;
 mod random;
 pub mod select;
 mod sobol;
@@ -65,7 +69,7 @@ impl State<'_> {
 /// A way to choose.
 pub trait Method {
     /// How many results it needs before it learns from them; `None` when it never does.
-    fn learns_after(&self) -> Option<usize> {
+    fn learns_after(&self, _space: &Space) -> Option<usize> {
         None
     }
 
@@ -100,6 +104,8 @@ impl Search {
             Named::Random => Box::<random::Random>::default(),
             Named::Sobol => Box::<sobol::Sobol>::default(),
             Named::Tpe => Box::<tpe::Tpe>::default(),
+            Named::CmaEs => Box::<cma_es::CmaEs>::default(),
+            Named::Gp => Box::<gp::Gp>::default(),
         };
         Search {
             space: Space::new(sweep.clone(), fixed),
@@ -149,7 +155,7 @@ impl Search {
 
     fn search(&mut self) -> Option<Suggestion> {
         let mut visible = 0;
-        if let Some(startup) = self.method.learns_after() {
+        if let Some(startup) = self.method.learns_after(&self.space) {
             let before = (self.history.len() + 1).saturating_sub(self.parallel);
             if before >= startup {
                 visible = before;
@@ -158,7 +164,7 @@ impl Search {
                 return None;
             }
         }
-        let masked = self.method.learns_after().map(|_| {
+        let masked = self.method.learns_after(&self.space).map(|_| {
             let mut masked = self.history.clone();
             masked[visible..].iter_mut().for_each(|(_, outcome)| *outcome = Outcome::Pending);
             masked

@@ -23,6 +23,11 @@ impl Space {
         &self.sweep.parameters
     }
 
+    /// Positions of the parameters that have an order and are always searched.
+    pub fn numbers(&self) -> Vec<usize> {
+        self.parameters().iter().enumerate().filter(|(_, p)| p.is_number()).map(|(i, _)| i).collect()
+    }
+
     /// How many combinations of coordinates there are; `None` for a continuum. Configurations may be fewer, because a
     /// parameter that is not active takes part in the product.
     pub fn size(&self) -> Option<u64> {
@@ -39,6 +44,18 @@ impl Space {
             rest /= count;
         }
         unit
+    }
+
+    /// Where `unit` lies, before the numbers of a continuum are rounded.
+    pub fn point(&self, unit: &[f64]) -> Option<Point> {
+        if self.parameters().iter().any(|parameter| !parameter.when.is_empty()) {
+            return self.place(&Params::new(), unit).map(|(_, point)| point);
+        }
+        let coordinate = |(parameter, at): (&Parameter, &f64)| match parameter.domain.count() {
+            Some(count) => Some((((at * count as f64) as u64).min(count - 1) as f64 + 0.5) / count as f64),
+            None => Some(*at),
+        };
+        Some(self.parameters().iter().zip(unit).map(coordinate).collect())
     }
 
     /// The configuration at `unit`, one coordinate a parameter, where `given` has no value; and its point. `None` when a

@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 50;
 pub struct Tpe;
 
 impl Method for Tpe {
-    fn learns_after(&self) -> Option<usize> {
+    fn learns_after(&self, _space: &Space) -> Option<usize> {
         Some(STARTUP)
     }
 

@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SweepFile {
-    /// `grid`, `random`, `sobol` or `tpe`.
+    /// `grid`, `random`, `sobol`, `tpe`, `cma_es` or `gp`.
     method: Option<String>,
     /// Most configurations an arm may run.
     #[schemars(range(min = 1))]
@@ -189,6 +189,13 @@ impl ReadSweep {
                 format!("`method: {}` needs a `run_cap`: how many configurations an arm may run", method.name());
             faults.push(Fault::value(&join(place, "method"), message));
         }
+        let numbers = swept.iter().any(|swept| swept.parameter.is_number());
+        if method == Method::CmaEs && !swept.is_empty() && !numbers && !faulty {
+            let place = if own.method.is_some() { &own.path } else { &shared.path };
+            let message = "`cma_es` moves numbers, and no parameter here is a range without a condition";
+            let help = "give a `distribution` instead of `values`, or search with `method: tpe` or `gp`, which take lists and conditions too";
+            faults.push(Fault::value(&join(place, "method"), message).help(help));
+        }
         let queue = if own.enqueue.is_empty() { &shared.enqueue } else { &own.enqueue };
         let queue = queue.iter().filter_map(|(point, place)| enqueued(point, place, &swept, fixed, faults));
         let enqueue = queue.collect();
@@ -208,7 +215,7 @@ fn method(name: &str, path: &NodePath, faults: &mut Vec<Fault>) -> Option<Method
     if found.is_none() {
         let names = Method::ALL.map(Method::name);
         let message = match name {
-            "gp" | "bayes" | "cma_es" | "bohb" | "hyperband" | "asha" | "screen" | "racing" => {
+            "bohb" | "hyperband" | "asha" | "screen" | "racing" => {
                 format!("the method {} is not supported yet", quote(name))
             }
             other => format!("there is no method {}", quote(other)),

@@ -19,14 +19,19 @@ pub enum Method {
     Sobol,
     /// A multivariate tree-structured Parzen estimator.
     Tpe,
+    /// Covariance matrix adaptation.
+    CmaEs,
+    /// Bayesian optimisation with a Gaussian process.
+    Gp,
 }
 
 impl Method {
-    pub(super) const ALL: [Method; 4] = [Method::Grid, Method::Random, Method::Sobol, Method::Tpe];
+    pub(super) const ALL: [Method; 6] =
+        [Method::Grid, Method::Random, Method::Sobol, Method::Tpe, Method::CmaEs, Method::Gp];
 
     /// Whether results change what is tried next.
     pub fn learns(self) -> bool {
-        self == Method::Tpe
+        matches!(self, Method::Tpe | Method::CmaEs | Method::Gp)
     }
 
     /// As written.
@@ -36,6 +41,8 @@ impl Method {
             Method::Random => "random",
             Method::Sobol => "sobol",
             Method::Tpe => "tpe",
+            Method::CmaEs => "cma_es",
+            Method::Gp => "gp",
         }
     }
 }
@@ -94,6 +101,11 @@ impl Parameter {
             Domain::Together(entries) => Some(entries.iter().filter_map(|entry| entry.get(target)).collect()),
             _ => None,
         }
+    }
+
+    /// Whether it has an order and is searched everywhere: what CMA-ES moves.
+    pub fn is_number(&self) -> bool {
+        self.domain.is_ordered() && self.when.is_empty()
     }
 
     /// Where a value is written, from the place of the list or the range on.

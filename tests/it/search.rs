@@ -38,13 +38,19 @@ fn tried(project: &Project) -> BTreeSet<String> {
 
 #[test]
 fn killed_in_the_middle_a_search_ends_as_if_undisturbed() {
-    let undisturbed = project(LEARNING);
+    for method in ["tpe", "gp", "cma_es"] {
+        kill_and_go_on(&LEARNING.replace("tpe", method));
+    }
+}
+
+fn kill_and_go_on(experiment: &str) {
+    let undisturbed = project(experiment);
     undisturbed.json(&["run", EXPERIMENT, "-j", "1", "--format", "json"]);
     assert_eq!(journal(&undisturbed).len(), 16);
     assert_eq!(tried(&undisturbed).len(), 16);
     assert!(journal(&undisturbed)[0].contains(r#""head_lr":0.1}"#), "the known point comes first");
 
-    let killed = project(LEARNING);
+    let killed = project(experiment);
     let mut run = killed.start(&["-j", "2"]);
     assert!(wait_until(&mut run, || trained(&killed, 0) >= 12), "it ended before it was killed");
     run.kill().unwrap();

@@ -102,7 +102,8 @@ mistakes! {
     no_seeds: EXPERIMENT, "seeds: 3" => "seeds: []";
     one_fold: EXPERIMENT, "seeds: 3" => "folds: 1";
     times_without_folds: EXPERIMENT, "seeds: 3" => "times: 2";
-    method_of_later: EXPERIMENT, "method: grid" => "method: bohb";
+    method_of_later: EXPERIMENT, "method: grid" => "method: racing";
+    numbers_of_cma_es: EXPERIMENT, "method: grid" => "method: cma_es";
     method_without_a_cap: EXPERIMENT, "method: grid\n  run_cap: 10" => "method: tpe";
     range_in_a_grid: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: uniform, min: 0.1, max: 1";
     range_upside_down: EXPERIMENT, "values: [0.1, 0.01]" => "distribution: int, min: 3, max: 1.5";
