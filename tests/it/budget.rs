@@ -28,7 +28,7 @@ fn a_run_that_is_out_of_time_selects_tests_reports_and_goes_on() {
 
     project.edit("pipelines/tuning.yaml", "epochs: 100000", "epochs: 4");
     assert_eq!(project.run().failed, 0);
-    project.assert_as_undisturbed();
+    project.assert_results_as_undisturbed();
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_node_may_fill_only_so_much_memory() {
     project.edit(EXPERIMENT, limits, "limits: { max_memory: 8GB }\n");
     project.edit("pipelines/tuning.yaml", "epochs: 100000", "epochs: 4");
     assert_eq!(project.run().failed, 0);
-    project.assert_as_undisturbed();
+    project.assert_results_as_undisturbed();
 }
 
 #[test]

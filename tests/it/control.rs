@@ -33,7 +33,7 @@ fn stop_saves_the_epoch_and_cancel_does_not_wait_for_it() {
         assert!(stderr(&again).contains("no run is under way"), "{}", stderr(&again));
         project.edit("pipelines/tuning.yaml", "epochs: 100000", "epochs: 4");
         assert_eq!(project.run().failed, 0);
-        project.assert_as_undisturbed();
+        project.assert_results_as_undisturbed();
     }
 }
 

@@ -69,7 +69,7 @@ fn nothing_that_a_run_under_way_needs_goes() {
     run.wait().unwrap();
     project.edit("pipelines/tuning.yaml", "epochs: 100000", "epochs: 4");
     assert_eq!(project.run().failed, 0);
-    project.assert_as_undisturbed();
+    project.assert_results_as_undisturbed();
 }
 
 #[test]

@@ -178,6 +178,11 @@ impl Project {
             .is_empty()
     }
 
+    /// Its trials came out as those of a project that was never disturbed. It may hold more than that: other settings store other activations.
+    pub fn assert_results_as_undisturbed(&self) {
+        assert_eq!(self.metrics(), undisturbed().metrics);
+    }
+
     /// Nothing of the project tells it from one that was never disturbed.
     pub fn assert_as_undisturbed(&self) {
         let undisturbed = undisturbed();
