@@ -13,7 +13,7 @@
 //!
 //! A worker gets one node at a time, or a pack: nodes of one kind that it computes side by side.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,14 @@ pub struct Limits {
     pub retries: Option<u32>,
     /// Bytes of memory that its worker may fill; mapped files do not count.
     pub max_memory: Option<u64>,
+}
+
+/// Longest wait between two attempts at a node.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long to wait after the `failed`th attempt, from 1: a second, then twice as long each time.
+pub fn pause_after(failed: u32) -> Duration {
+    Duration::from_secs(1 << failed.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
 }
 
 impl Limits {

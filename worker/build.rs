@@ -15,6 +15,7 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
 
     let shims = ["src/nn/shim.cpp", "src/nn/script.cpp"];
+    println!("cargo:rerun-if-changed=src/nn/guarded.h");
     shims.iter().for_each(|shim| println!("cargo:rerun-if-changed={shim}"));
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     // The same ABI as torch-sys builds for.

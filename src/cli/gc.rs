@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{Common, Failure, Outcome, TextOrJson, output, project, text};
 use crate::{
     spec::limits::{duration, size},
+    stages::{ArtifactType, kind},
     store::{
         Store,
         eviction::{Artifact, Leftover},
@@ -169,7 +170,8 @@ impl Protected {
 
     /// Whether it may go though it is reached: neither small nor a selected model.
     fn is_spare(&self, artifact: &Artifact) -> bool {
-        let is_model = ["fine_tune", "train_head", "probe", "command"].contains(&artifact.kind.as_str());
+        let is_model =
+            kind(&artifact.kind).is_some_and(|kind| matches!(kind.makes, ArtifactType::Model | ArtifactType::Program));
         let is_selected = is_model && artifact.keys.iter().any(|key| self.selected.contains(key));
         !is_selected && !KEPT.contains(&artifact.kind.as_str())
     }

@@ -5,7 +5,7 @@ mod limits;
 mod run;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io::Write,
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
@@ -58,7 +58,6 @@ struct Coordinator<'a> {
     started: Instant,
     /// Which trials a node scores.
     scored_by: HashMap<NodeIndex, Vec<TrialId>>,
-    mean_seconds: BTreeMap<String, f64>,
     estimate: Estimate,
     /// When the estimate was last put on record.
     estimated: Option<Instant>,

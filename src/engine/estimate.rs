@@ -37,6 +37,11 @@ impl Estimate {
         Estimate { kinds, measured: HashMap::new(), classes: Vec::new() }
     }
 
+    /// Mean seconds of a kind in runs before; 0 if there were none.
+    pub fn of_kind(&self, kind: &str) -> f64 {
+        self.kinds.get(kind).copied().unwrap_or(0.0)
+    }
+
     /// A node took so long.
     pub fn measure(&mut self, plan: &Plan, node: NodeIndex, seconds: f64) {
         let class = self.class(plan, node);

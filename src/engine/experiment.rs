@@ -194,6 +194,11 @@ impl<'a> Arms<'a> {
         Ok(new)
     }
 
+    /// How many configurations will be selected: one an arm, facet and fold.
+    pub fn selections(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Asks and tells since the last call, for the record.
     pub fn take_journal(&mut self) -> Vec<(SearchName, Suggested)> {
         std::mem::take(&mut self.journal)

@@ -108,7 +108,6 @@ impl Evolution {
             .min(1.0 + 2.0 * down * down / down_squares / (mu_eff + 2.0))
             .min((1.0 - c_1 - c_mu) / (n as f64 * c_mu));
         let weight = |raw: &f64| if *raw >= 0.0 { raw / up } else { raw * least / down };
-        let identity: Vec<f64> = (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
         Evolution {
             population,
             weights: raw.iter().map(weight).collect(),
@@ -116,8 +115,8 @@ impl Evolution {
             generation: 0,
             mean,
             sigma: WIDTH,
-            axes: (vec![1.0; n], identity.clone()),
-            covariance: identity,
+            axes: (vec![1.0; n], linear::identity(n)),
+            covariance: linear::identity(n),
             path_sigma: vec![0.0; n],
             path_c: vec![0.0; n],
         }

@@ -1,7 +1,7 @@
 //! A local minimum within bounds: BFGS (Nocedal and Wright 2006, chapter 6) on the variables that are not held at a bound,
 //! with steps cut off at the bounds (Bertsekas 1982).
 
-use super::linear::dot;
+use super::linear::{dot, identity};
 
 /// Where no step is longer than this, the minimum counts as found.
 const TOLERANCE: f64 = 1e-9;
@@ -14,10 +14,9 @@ pub fn minimum(
     function: impl Fn(&[f64]) -> (f64, Vec<f64>),
 ) -> (Vec<f64>, f64) {
     let n = start.len();
-    let identity = || -> Vec<f64> { (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect() };
     let mut x: Vec<f64> = (0..n).map(|i| start[i].clamp(low[i], high[i])).collect();
     let (mut value, mut gradient) = function(&x);
-    let mut inverse = identity();
+    let mut inverse = identity(n);
     let mut fresh = true;
     for _ in 0..steps {
         let held = |i: usize| (x[i] <= low[i] && gradient[i] > 0.0) || (x[i] >= high[i] && gradient[i] < 0.0);
@@ -25,7 +24,7 @@ pub fn minimum(
         let mut direction: Vec<f64> =
             (0..n).map(|i| if held(i) { 0.0 } else { -dot(&inverse[i * n..][..n], &free) }).collect();
         if dot(&direction, &free) >= 0.0 {
-            (inverse, fresh) = (identity(), true);
+            (inverse, fresh) = (identity(n), true);
             direction = free.iter().map(|g| -g).collect();
         }
         // Nothing is known of the scale at first.
@@ -43,7 +42,7 @@ pub fn minimum(
             if fresh {
                 break;
             }
-            (inverse, fresh) = (identity(), true);
+            (inverse, fresh) = (identity(n), true);
             continue;
         };
         let change: Vec<f64> = slope.iter().zip(&gradient).map(|(a, b)| a - b).collect();

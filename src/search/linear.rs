@@ -70,6 +70,11 @@ impl Cholesky {
     }
 }
 
+/// The matrix that changes nothing.
+pub fn identity(n: usize) -> Vec<f64> {
+    (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect()
+}
+
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
@@ -77,7 +82,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Eigenvalues of a symmetric matrix, and the eigenvectors as the columns of a matrix, by Jacobi's rotations.
 pub fn eigen(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = matrix.to_vec();
-    let mut vectors: Vec<f64> = (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
+    let mut vectors = identity(n);
     for _sweep in 0..50 {
         let off: f64 = (0..n * n).filter(|at| at / n != at % n).map(|at| a[at] * a[at]).sum();
         if off <= f64::EPSILON.powi(2) * dot(&a, &a) {
@@ -124,10 +129,6 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
-    fn identity() -> Vec<f64> {
-        (0..N * N).map(|at| f64::from(u8::from(at / N == at % N))).collect()
-    }
-
     /// A A', which is symmetric and positive definite.
     fn matrix() -> Vec<f64> {
         let mut draws = Draws::new(0, "", 0, "matrix");
@@ -140,7 +141,7 @@ mod tests {
         let matrix = matrix();
         let factor = Cholesky::new(&matrix, N).unwrap();
         assert!(difference(&product(&factor.lower, &transposed(&factor.lower)), &matrix) < 1e-12);
-        assert!(difference(&product(&matrix, &factor.inverse()), &identity()) < 1e-9);
+        assert!(difference(&product(&matrix, &factor.inverse()), &identity(N)) < 1e-9);
         let determinant: f64 = eigen(&matrix, N).0.iter().map(|value| value.ln()).sum();
         assert!((factor.log_determinant() - determinant).abs() < 1e-9);
         let negative: Vec<f64> = matrix.iter().map(|value| -value).collect();
@@ -151,9 +152,9 @@ mod tests {
     fn eigenvectors_are_orthonormal_and_diagonalise() {
         let matrix = matrix();
         let (values, vectors) = eigen(&matrix, N);
-        assert!(difference(&product(&transposed(&vectors), &vectors), &identity()) < 1e-12);
+        assert!(difference(&product(&transposed(&vectors), &vectors), &identity(N)) < 1e-12);
         let diagonal = product(&transposed(&vectors), &product(&matrix, &vectors));
-        let expected: Vec<f64> = identity().iter().enumerate().map(|(at, one)| one * values[at / N]).collect();
+        let expected: Vec<f64> = identity(N).iter().enumerate().map(|(at, one)| one * values[at / N]).collect();
         assert!(difference(&diagonal, &expected) < 1e-10);
     }
 }

@@ -34,8 +34,7 @@ impl LimitsFile {
     pub(super) fn read(&self, path: &NodePath, faults: &mut Vec<Fault>) -> Limits {
         let mut value = |name: &str, given: &Option<NumberOrText>, parse: fn(&str) -> Result<f64, String>| {
             let read = match given.as_ref()? {
-                NumberOrText::Number(number) if *number > 0.0 => Ok(*number),
-                NumberOrText::Number(number) => Err(format!("{number} is not above 0")),
+                NumberOrText::Number(number) => parse(&number.to_string()),
                 NumberOrText::Text(text) => parse(text),
             };
             read.map_err(|message| faults.push(Fault::value(&join(path, name), message))).ok()

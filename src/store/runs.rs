@@ -65,9 +65,10 @@ impl RunRecord {
     /// has ended and that nobody has asked how.
     pub fn is_alive(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // `pid (name) state ...`
-        let Some((name, rest)) = stat.rsplit_once(')') else { return false };
-        name.ends_with("(thawline") && !rest.trim_start().starts_with(['Z', 'X'])
+        // `pid (name) state ...`; the name is this program's, whatever it was installed as.
+        let Some((process, rest)) = stat.rsplit_once(')') else { return false };
+        let mine = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
+        process.ends_with(&format!("({}", mine.trim_end())) && !rest.trim_start().starts_with(['Z', 'X'])
     }
 
     /// Its status; a run that was killed never said that it ended.

@@ -14,7 +14,7 @@ fn long(project: &Project) {
 }
 
 #[test]
-fn a_run_that_is_out_of_time_selects_tests_reports_and_goes_on() {
+fn a_run_that_is_out_of_time_reports_and_goes_on() {
     let project = Project::new();
     long(&project);
     let output = project.thawline(&["run", EXPERIMENT, "-j", "2", "--for", "4s"]);

@@ -80,7 +80,7 @@ impl Coordinator<'_> {
     pub(super) fn watch_the_time(&mut self, arms: &mut Arms) -> Result<()> {
         let enough = self.options.max_trials.is_some_and(|most| self.closing.validated.len() >= most);
         let left = self.options.deadline.map(|deadline| deadline.left());
-        let due = left.is_some_and(|left| left < self.kept_back());
+        let due = left.is_some_and(|left| left < self.kept_back(arms));
         if (enough || due) && !self.closing.has_begun() && self.stopping.is_none() {
             self.close(arms)?;
         }
@@ -96,11 +96,11 @@ impl Coordinator<'_> {
     }
 
     /// Seconds that the end of this run will take: the epochs under way, then the test halves.
-    fn kept_back(&mut self) -> f64 {
+    fn kept_back(&self, arms: &Arms) -> f64 {
         let total = self.options.deadline.map_or(0.0, |deadline| deadline.total());
-        let seconds = |kind: &str| self.mean_seconds.get(kind).copied().unwrap_or(0.0);
-        let tested = self.experiment.arms.len() * self.experiment.seeds.len();
-        let test = tested as f64 * seconds("evaluate") + seconds("augment") + seconds("extract_features");
+        let seconds = |kind: &str| self.estimate.of_kind(kind);
+        let tested = (arms.selections() * self.experiment.seeds.len()) as f64;
+        let test = tested * seconds("evaluate") + seconds("augment") + seconds("extract_features");
         (self.longest_epoch + test / self.options.jobs as f64 + ENDING).min(MOST_KEPT_BACK * total)
     }
 

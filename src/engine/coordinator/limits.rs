@@ -1,9 +1,6 @@
 //! Nodes that take too long, and workers that die.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
 use anyhow::Result;
 use petgraph::graph::NodeIndex;
@@ -11,15 +8,12 @@ use petgraph::graph::NodeIndex;
 use super::Coordinator;
 use crate::{
     engine::{event::Event, pool::Assignment},
-    protocol::Limits,
+    protocol::{Limits, pause_after},
 };
 
 /// How many times a node is started again whose worker died, unless somebody says otherwise: memory that was short, and a machine that
 /// hiccuped, are over by then.
 const RETRIES: u32 = 1;
-
-/// Longest pause before another attempt.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Attempts at nodes whose workers died.
 #[derive(Debug, Default)]
@@ -73,8 +67,7 @@ impl Coordinator<'_> {
                 self.fail(assignment, reason.to_string())?;
                 continue;
             }
-            let pause = Duration::from_secs(1 << (attempt - 1).min(6)).min(LONGEST_PAUSE);
-            self.attempts.due.insert(assignment.node, Instant::now() + pause);
+            self.attempts.due.insert(assignment.node, Instant::now() + pause_after(attempt));
             self.log(&assignment.key, &format!("{reason}: attempt {} of {} follows", attempt + 1, retries + 1))?;
             self.store.finish_node_run(assignment.node_run, "stopped", Some(reason))?;
             self.scheduler.returned(&self.plan, assignment.node);

@@ -132,7 +132,6 @@ fn run_arms(
         commit: tree.commit,
         pool: Pool::new(options.jobs, &store.dir().join("log"), options.device.gpus.clone(), sender)?,
         scheduler: Scheduler::new(options.force),
-        mean_seconds: store.mean_seconds()?,
         estimate: Estimate::new(store.mean_seconds()?),
         estimated: None,
         told: false,

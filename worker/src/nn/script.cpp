@@ -5,25 +5,14 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
-#include <cstring>
-#include <exception>
 #include <istream>
 #include <streambuf>
+
+#include "guarded.h"
 
 namespace {
 
 using Module = torch::jit::Module;
-
-template <typename Body> char *guarded(Body body) {
-    try {
-        body();
-        return nullptr;
-    } catch (const std::exception &error) {
-        return strdup(error.what());
-    } catch (...) {
-        return strdup("an unknown C++ exception");
-    }
-}
 
 // Bytes in memory as a stream that can be sought in.
 struct Bytes : std::streambuf {

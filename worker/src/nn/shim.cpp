@@ -9,9 +9,9 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_like.h>
 
-#include <cstring>
-#include <exception>
 #include <vector>
+
+#include "guarded.h"
 
 namespace {
 
@@ -34,18 +34,6 @@ std::vector<at::Tensor> flat(Tensors tensors, Tensors parameters, size_t n) {
     return out;
 }
 
-template <typename Body> char *guarded(Body body) {
-    try {
-        at::NoGradGuard no_grad;
-        body();
-        return nullptr;
-    } catch (const std::exception &error) {
-        return strdup(error.what());
-    } catch (...) {
-        return strdup("an unknown C++ exception");
-    }
-}
-
 } // namespace
 
 // torch.optim.SGD without dampening. Without momentum `buffers` is not read; otherwise it starts as zeros, which makes the
@@ -53,6 +41,7 @@ template <typename Body> char *guarded(Body body) {
 extern "C" char *thawline_fused_sgd(Tensors parameters, Tensors grads, Tensors buffers, size_t n, double lr,
                                     double momentum, double weight_decay, bool nesterov) {
     return guarded([&] {
+        at::NoGradGuard no_grad;
         std::vector<at::Tensor> momenta;
         if (momentum != 0.0) {
             momenta = flat(buffers, parameters, n);
@@ -67,6 +56,7 @@ extern "C" char *thawline_fused_adam(Tensors parameters, Tensors grads, Tensors 
                                      Tensors steps, size_t n, double lr, double beta1, double beta2, double eps,
                                      double weight_decay, bool decoupled) {
     return guarded([&] {
+        at::NoGradGuard no_grad;
         std::vector<at::Tensor> counts;
         for (size_t i = 0; i < n; i++) {
             steps[i]->add_(1);

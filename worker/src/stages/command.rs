@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use thawline::{
     artifact::{Dataset, Features, Split, Views, probabilities},
-    protocol::{Answer, Epoch, Limits, Outcome},
+    protocol::{Answer, Epoch, Limits, Outcome, pause_after},
     stages::command::{self, Work},
 };
 
@@ -23,8 +23,6 @@ use crate::task::{Stopped, Task};
 const WATCH: Duration = Duration::from_millis(200);
 /// Lines of its standard error that are told when it fails.
 const LAST_WORDS: usize = 8;
-/// Longest wait between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
     let limits = task.limits;
@@ -52,7 +50,7 @@ pub fn run(work: &Work, task: &mut Task<'_>) -> Result<Outcome> {
                 task.link.log(&format!("{error:#}: attempt {} of {}", attempt + 1, retries + 1));
                 std::fs::remove_dir_all(&task.out)?;
                 std::fs::create_dir(&task.out)?;
-                pause(Duration::from_secs(1 << (attempt - 1).min(6)).min(LONGEST_PAUSE), task)?;
+                pause(pause_after(attempt), task)?;
             }
         }
     };
