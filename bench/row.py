@@ -77,6 +77,20 @@ def run(place: Place, experiment: str) -> dict:
     return {"seconds": took["seconds"], "accuracy": val_accuracy(project, path)}
 
 
+def scaled(trials: int, *command: str) -> Callable[[Place], dict]:
+    """A command on the experiment of so many trials, where its project is or in a fresh one; seconds are scaled to 100,000."""
+
+    def side(place: Place) -> dict:
+        project = place.own / str(trials)
+        if not project.exists():
+            place.project(str(trials))
+        took = thawline(project, command[0], f"experiments/plan_{trials}.yaml", *command[1:])
+        memory = f"{took['memory'] / 2**30:.2f} GiB"
+        return {"seconds": took["seconds"] * 100_000 / trials, "measured": took["seconds"], "memory": memory}
+
+    return side
+
+
 @contextlib.contextmanager
 def stopwatch(found: dict):
     start = time.perf_counter()
